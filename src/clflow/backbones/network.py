@@ -1,0 +1,122 @@
+"""The frozen feature extractor: a timm model cut at the levels a detector reads."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from clflow.backbones.registry import BackboneSpec, backbone_spec, check_weights
+from clflow.backbones.settings import BackboneSettings
+from clflow.backbones.weights import State, bundled_weights, local_weights
+from clflow.errors import SettingsError
+from clflow.torchvision_shim import ensure_torchvision
+
+ensure_torchvision()
+
+import timm  # noqa: E402  (needs torchvision)
+
+
+class Backbone(nn.Module):
+    """Frozen network that turns uint8 images into feature maps.
+
+    Mean and standard deviation of the input come from the model's own configuration.
+    """
+
+    def __init__(self, network: nn.Module, spec: BackboneSpec, levels: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        self.levels = tuple(levels)
+        self.transformer = spec.transformer
+        config = network.pretrained_cfg if spec.transformer else network.default_cfg  # type: ignore[union-attr]
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", 255 * torch.tensor(config["mean"]).view(1, 3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(config["std"]).view(1, 3, 1, 1))
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Stay in evaluation mode: the backbone is frozen."""
+        return super().train(False)
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return one feature map per level.
+
+        Args:
+            images: uint8 or float images, 0..255 [N, 3, H, W].
+        """
+        inputs = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        if self.transformer:
+            return self.network.forward_intermediates(  # type: ignore[operator]
+                inputs, indices=list(self.levels), norm=True, stop_early=True, intermediates_only=True
+            )
+        return self.network(inputs)
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over levels, parameters and buffers: equal means equal features."""
+        digest = hashlib.sha256(repr(self.levels).encode())
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def build_backbone(settings: BackboneSettings) -> Backbone:
+    """Return the backbone with its weights loaded, in evaluation mode.
+
+    Raises:
+        SettingsError: unknown name, levels the network does not have, or weights that cannot be had.
+    """
+    spec = backbone_spec(settings.name)
+    check_weights(settings.name, settings.weights)
+    levels = settings.levels or spec.levels
+    network = _create(settings, spec, levels)
+    state = _state(settings)
+    if state is not None:
+        _load(network, state, settings)
+    return Backbone(network.to(memory_format=torch.channels_last), spec, levels)
+
+
+def _create(settings: BackboneSettings, spec: BackboneSpec, levels: Sequence[int]) -> nn.Module:
+    pretrained = settings.weights == "pretrained"
+    options = {} if spec.transformer else {"features_only": True, "out_indices": tuple(levels)}
+    # initial weights are drawn from a stream of their own: global random state stays untouched
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            return timm.create_model(spec.timm_name, pretrained=pretrained, **options)
+        except (IndexError, AssertionError, ValueError) as error:
+            message = f"backbone {settings.name!r} has no levels {list(levels)}: {error}"
+            raise SettingsError(message) from error
+        except (OSError, RuntimeError) as error:
+            message = (
+                f"pretrained weights of backbone {settings.name!r} cannot be downloaded ({error}); "
+                "give the path of a local weight file instead"
+            )
+            raise SettingsError(message) from error
+
+
+def _state(settings: BackboneSettings) -> State | None:
+    if settings.weights in ("pretrained", "random"):
+        return None
+    if settings.weights == "bundled":
+        return bundled_weights()
+    return local_weights(Path(settings.weights), settings.sha256)
+
+
+def _load(network: nn.Module, state: State, settings: BackboneSettings) -> None:
+    wanted = network.state_dict()
+    missing = [
+        name
+        for name, value in wanted.items()
+        if not name.endswith("num_batches_tracked")
+        and (name not in state or state[name].shape != value.shape)
+    ]
+    if missing:
+        message = (
+            f"weights {settings.weights!r} do not fit backbone {settings.name!r}: {len(missing)} of "
+            f"{len(wanted)} tensors are missing or of another shape, first {missing[0]!r}"
+        )
+        raise SettingsError(message)
+    network.load_state_dict({name: state.get(name, value) for name, value in wanted.items()})

@@ -1,0 +1,283 @@
+"""Folder layouts of data sets: where images, labels and masks are."""
+
+import csv
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from clflow.data.images import is_image
+from clflow.data.records import GOOD
+from clflow.errors import DataError, unknown_name
+
+ANOMALY = "anomaly"
+VISA_TABLE = Path("split_csv", "1cls.csv")
+TRAIN, TEST, ANY = "train", "test", "any"
+
+_GROUND_TRUTH = "ground_truth"
+_MASKS = "masks"
+_MASK_ENDING = "_mask"
+_VISA_COLUMNS = ("object", "split", "label", "image", "mask")
+_CATEGORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image of a category; `part` is "any" where the folder leaves the split to the draw."""
+
+    path: Path
+    mask: Path | None
+    defect: str
+    label: int
+    part: str
+
+
+class Layout(Protocol):
+    """How a data set is laid out."""
+
+    @property
+    def expects(self) -> str:
+        """The folders or files that make a category, for messages."""
+
+    def matches(self, root: Path) -> bool:
+        """Return whether `root` looks like this layout."""
+
+    def categories(self, root: Path) -> list[str]:
+        """Return the names of the categories, sorted."""
+
+    def images(self, root: Path, category: str) -> list[Found]:
+        """Return the images of a category, in a fixed order."""
+
+
+def _entries(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"cannot list {folder}: {error.strerror}; check rights") from error
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.is_dir()]
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if is_image(path) and path.is_file()]
+
+
+def _good_images(folder: Path, part: str) -> list[Found]:
+    return [Found(path, None, GOOD, 0, part) for path in _images_in(folder)]
+
+
+def _defective_images(folder: Path, defect: str, mask_folders: list[Path]) -> list[Found]:
+    masks = {path.stem: path for parent in mask_folders for path in _images_in(parent)}
+    return [
+        Found(path, masks.get(path.stem + _MASK_ENDING) or masks.get(path.stem), defect, 1, TEST)
+        for path in _images_in(folder)
+    ]
+
+
+@dataclass(frozen=True)
+class SplitFolders:
+    """`<category>/train/<good>`, `test/<good or defect>`, `ground_truth/<defect>` (MVTec, BTAD)."""
+
+    good: str
+
+    @property
+    def expects(self) -> str:
+        """The folders of a category."""
+        return f"<category>/train/{self.good} and <category>/test/..."
+
+    def matches(self, root: Path) -> bool:
+        """Return whether a sub-folder has good training images."""
+        return any((folder / TRAIN / self.good).is_dir() for folder in _subfolders(root))
+
+    def categories(self, root: Path) -> list[str]:
+        """Return the sub-folders that have a `train` folder."""
+        return [folder.name for folder in _subfolders(root) if (folder / TRAIN).is_dir()]
+
+    def images(self, root: Path, category: str) -> list[Found]:
+        """Return training images, then test images by kind."""
+        folder = root / category
+        found = _good_images(folder / TRAIN / self.good, TRAIN)
+        for kind in _subfolders(folder / TEST):
+            if kind.name == self.good:
+                found += _good_images(kind, TEST)
+            else:
+                found += _defective_images(kind, kind.name, [folder / _GROUND_TRUTH / kind.name])
+        return found
+
+
+@dataclass(frozen=True)
+class VisA:
+    """The one-class split table of VisA; its paths are relative to the root."""
+
+    expects: str = f"{VISA_TABLE.as_posix()} with the columns {', '.join(_VISA_COLUMNS)}"
+
+    def matches(self, root: Path) -> bool:
+        """Return whether the split table is there."""
+        return (root / VISA_TABLE).is_file()
+
+    def categories(self, root: Path) -> list[str]:
+        """Return the objects of the split table."""
+        return sorted({row["object"] for row in self._rows(root)})
+
+    def images(self, root: Path, category: str) -> list[Found]:
+        """Return the rows of an object, in the order of the table."""
+        return [_visa_image(root, row) for row in self._rows(root) if row["object"] == category]
+
+    def _rows(self, root: Path) -> list[dict[str, str]]:
+        path = root / VISA_TABLE
+        if not path.is_file():
+            return []
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file, restval="", strict=True)
+                rows, columns = list(reader), reader.fieldnames or ()
+        except (OSError, ValueError, csv.Error) as error:
+            raise DataError(f"cannot read {path}: {error}; restore it from the archive") from error
+        if missing := set(_VISA_COLUMNS) - set(columns):
+            raise DataError(
+                f"{path} lacks the columns {', '.join(sorted(missing))}; "
+                "restore it from the archive"
+            )
+        return rows
+
+
+def _visa_image(root: Path, row: dict[str, str]) -> Found:
+    label, split = row["label"], row["split"]
+    if label not in ("normal", ANOMALY) or split not in (TRAIN, TEST):
+        raise DataError(
+            f"{root / VISA_TABLE}: {row['image']} has label {label!r} and split {split!r}, "
+            "allowed are normal or anomaly, and train or test"
+        )
+    if label == "normal":
+        return Found(root / row["image"], None, GOOD, 0, split)
+    return Found(
+        root / row["image"], root / row["mask"] if row["mask"] else None, ANOMALY, 1, split
+    )
+
+
+@dataclass(frozen=True)
+class OwnFolder:
+    """Own parts: `train/good` + `test/<kind>`, or `good` + one folder per defect.
+
+    The root is one category where it has such folders itself. Masks are optional, in
+    `ground_truth/<defect>`, `masks/<defect>` or `<defect>_mask`.
+    """
+
+    expects: str = "<category>/train/good + <category>/test/..., or <category>/good + <defect>/"
+
+    def matches(self, root: Path) -> bool:
+        """Return whether there is any category."""
+        return bool(self.categories(root))
+
+    def categories(self, root: Path) -> list[str]:
+        """Return the root's own name if it is a category, otherwise its categories."""
+        if self._is_category(root):
+            return [root.resolve().name]
+        return [folder.name for folder in _subfolders(root) if self._is_category(folder)]
+
+    def images(self, root: Path, category: str) -> list[Found]:
+        """Return good images, then test images by kind."""
+        folder = root if self._is_category(root) else root / category
+        has_test = (folder / TEST).is_dir()
+        part = TRAIN if has_test or (folder / TRAIN).is_dir() else ANY
+        good = folder / TRAIN / GOOD
+        found = _good_images(good if good.is_dir() else folder / GOOD, part)
+        for kind in _subfolders(folder / TEST) if has_test else self._defects(folder):
+            if kind.name == GOOD:
+                found += _good_images(kind, TEST)
+            else:
+                found += _defective_images(kind, kind.name, self._mask_folders(folder, kind.name))
+        return found
+
+    def _is_category(self, folder: Path) -> bool:
+        return (folder / TRAIN).is_dir() or (folder / GOOD).is_dir()
+
+    def _defects(self, folder: Path) -> list[Path]:
+        kinds = _subfolders(folder)
+        names = {kind.name for kind in kinds}
+        reserved = {GOOD, TRAIN, _GROUND_TRUTH, _MASKS} | {name + _MASK_ENDING for name in names}
+        return [kind for kind in kinds if kind.name not in reserved]
+
+    def _mask_folders(self, folder: Path, defect: str) -> list[Path]:
+        return [
+            folder / (defect + _MASK_ENDING),
+            folder / _MASKS / defect,
+            folder / _GROUND_TRUTH / defect,
+        ]
+
+
+# In the order of detection: the most particular first.
+_LAYOUTS: dict[str, Layout] = {
+    "visa": VisA(),
+    "btad": SplitFolders(good="ok"),
+    "mvtec_ad": SplitFolders(good=GOOD),
+    "folder": OwnFolder(),
+}
+
+
+def layout_names() -> list[str]:
+    """Return the names of the known layouts, sorted."""
+    return sorted(_LAYOUTS)
+
+
+def _layout(name: str) -> Layout:
+    if name not in _LAYOUTS:
+        raise unknown_name("layout", name, _LAYOUTS)
+    return _LAYOUTS[name]
+
+
+def detect_layout(root: Path) -> str:
+    """Return the name of the first layout that `root` looks like, "folder" if none."""
+    return next((name for name, layout in _LAYOUTS.items() if layout.matches(root)), "folder")
+
+
+def find_categories(root: Path, layout: str) -> list[str]:
+    """Return the names of the categories below `root`, sorted.
+
+    Raises:
+        SettingsError: no such layout.
+        DataError: no such folder, no category in it, or a name that no stage can have.
+    """
+    if not root.is_dir():
+        raise DataError(f"no data folder {root}: give the folder that holds the categories")
+    found = _layout(layout)
+    names = found.categories(root)
+    if not names:
+        raise DataError(
+            f"no category in {root}: the layout {layout!r} expects {found.expects}; "
+            f"known layouts are {', '.join(layout_names())}"
+        )
+    if bad := [name for name in names if not _CATEGORY_NAME.fullmatch(name)]:
+        raise DataError(
+            f"category names {', '.join(map(repr, bad))} in {root} cannot name a stage: allowed "
+            "are letters, digits and _ . - after a letter or digit; rename the folders"
+        )
+    return names
+
+
+def find_images(root: Path, category: str, layout: str) -> list[Found]:
+    """Return the images of a category, in a fixed order.
+
+    Raises:
+        SettingsError: no such layout or category.
+        DataError: as `find_categories`.
+    """
+    names = find_categories(root, layout)
+    if category not in names:
+        raise unknown_name("category", category, names)
+    found = _layout(layout).images(root, category)
+    if bad := [str(image.path) for image in found if not _is_writable_name(str(image.path))]:
+        raise DataError(
+            f"{len(bad)} paths in {category} are not UTF-8 or have control characters, "
+            f"the first is {bad[0]!a}: rename the files or folders"
+        )
+    return found
+
+
+def _is_writable_name(name: str) -> bool:
+    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)

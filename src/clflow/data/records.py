@@ -1,0 +1,127 @@
+"""The manifest of a category: which image is in which split, as a CSV file."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
+from pathlib import Path
+
+from clflow import files
+from clflow.errors import DataError
+
+GOOD = "good"
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image: POSIX paths relative to the study root, size in pixels, label 0 good, 1 anomalous.
+
+    `defect` is "good" or the name of the defect, `mask` is None where there is none.
+    """
+
+    path: str
+    sha256: str
+    width: int
+    height: int
+    label: int
+    defect: str
+    mask: str | None
+    split: str
+
+
+COLUMNS = ("category", *(field.name for field in fields(Record)))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The images of a category, sorted by path."""
+
+    category: str
+    records: tuple[Record, ...]
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(self.records, key=attrgetter("path")))
+        object.__setattr__(self, "records", ordered)
+
+    def _of(self, split: str) -> tuple[Record, ...]:
+        return tuple(record for record in self.records if record.split == split)
+
+    @property
+    def train(self) -> tuple[Record, ...]:
+        """Good images to train on."""
+        return self._of("train")
+
+    @property
+    def validation(self) -> tuple[Record, ...]:
+        """Good images held out from training."""
+        return self._of("validation")
+
+    @property
+    def test(self) -> tuple[Record, ...]:
+        """Good and anomalous images to score."""
+        return self._of("test")
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether at least one test image has a mask."""
+        return any(record.mask for record in self.test)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the category and all records."""
+        return files.digest_of([self.category, [asdict(record) for record in self.records]])
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write a manifest as CSV, whole or not; equal manifests give equal bytes."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for record in manifest.records:
+        writer.writerow(
+            {"category": manifest.category, **asdict(record), "mask": record.mask or ""}
+        )
+    files.write_text(path, text.getvalue())
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest written by `write_manifest`.
+
+    Raises:
+        DataError: the file is missing or not such a manifest.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return _parse(csv.reader(file, strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(
+            f"cannot read manifest {path}: {error}; run the prepare stage again"
+        ) from error
+
+
+def _parse(rows: Iterable[list[str]]) -> Manifest:
+    header, *body = list(rows) or [[]]
+    if tuple(header) != COLUMNS:
+        raise ValueError(f"its columns are {header}, expected {list(COLUMNS)}")
+    categories = {row[0] for row in body if row}
+    if len(categories) != 1:
+        raise ValueError(f"expected one category, it has {sorted(categories)}")
+    records = tuple(_record(number, row) for number, row in enumerate(body, start=1))
+    if len({record.path for record in records}) < len(records):
+        raise ValueError("a path occurs twice")
+    return Manifest(categories.pop(), records)
+
+
+def _record(number: int, row: list[str]) -> Record:
+    if len(row) != len(COLUMNS):
+        raise ValueError(f"row {number} has {len(row)} fields, expected {len(COLUMNS)}")
+    _, path, sha256, width, height, label, defect, mask, split = row
+    if split not in SPLITS:
+        raise ValueError(f"row {number}: split is {split!r}, allowed are {', '.join(SPLITS)}")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise ValueError(f"row {number}: the size {width!r} x {height!r} is not in pixels")
+    if label not in ("0", "1"):
+        raise ValueError(f"row {number}: label is {label!r}, allowed are 0 and 1")
+    return Record(path, sha256, int(width), int(height), int(label), defect, mask or None, split)

@@ -1,0 +1,17 @@
+"""CL-Flow (arXiv 2311.06794) as far as it is known: FastFlow with a smoothed cross-entropy and a cosine contrast.
+
+A reconstruction, not a reproduction: the paper's tables, weights and schedule are not public. Three levels,
+likelihood of good images, cross-entropy on cells of good images and of synthetic anomalies,
+contrast of box features; both extra weights rise over the first tenth of the steps.
+"""
+
+from clflow.detectors.fastflow import DEFAULTS as FASTFLOW
+from clflow.detectors.flow.settings import FlowSettings
+
+Settings = FlowSettings
+DETECTOR = "clflow.detectors.flow.detector:FlowDetector"
+DEFAULTS = FASTFLOW | {
+    "classification": {"weight": 0.1, "quantity": "z2", "smoothing": 0.1, "gain": 1.0},
+    "contrast": FASTFLOW["contrast"] | {"weight": 0.1},  # type: ignore[operator]
+    "training": FASTFLOW["training"] | {"gradient_clip": 1.0},  # type: ignore[operator]
+}

@@ -1,0 +1,133 @@
+"""What a flow is trained on: normalised features of good images and anomalies, and where these are anomalous."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from clflow.detectors.flow.features import as_levels
+from clflow.detectors.flow.normalization import Normalization, draw_folds
+from clflow.detectors.flow.settings import CellSettings, FlowSettings
+from clflow.detectors.protocol import Box, Negatives
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class NegativeFeatures:
+    """Normalised features of synthetic anomalies.
+
+    Attributes:
+        levels: per level float16 [M, C, H, W].
+        cells: per level, which cells are anomalous, bool [M, H, W].
+        boxes: per anomaly, its boxes in fractions of the side.
+        of_good: per good image, the anomalies made from it.
+    """
+
+    levels: list[Tensor]
+    cells: list[Tensor]
+    boxes: tuple[tuple[tuple[float, ...], ...], ...]
+    of_good: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingFeatures:
+    """Normalised features of the good images, per level float16 [N, C, H, W], and of their anomalies."""
+
+    good: list[Tensor]
+    negatives: NegativeFeatures | None
+
+
+def gather(features: Sequence[np.ndarray], grid: int | None) -> list[Tensor]:
+    """Return all images' maps, fused if asked for, as float16 [N, C, H, W] in memory."""
+    count = len(features[0])
+    starts = range(0, count, _BATCH)
+    batches = [as_levels(features, slice(start, start + _BATCH), grid) for start in starts]
+    return [torch.cat([level.half() for level in levels]) for levels in zip(*batches, strict=True)]
+
+
+def fit_normalizations(good: list[Tensor], settings: FlowSettings) -> list[Normalization]:
+    """Return the normalisation of each level, fitted on all good images [N, C, H, W]."""
+    return [_new(level, settings).fit(level) for level in good]
+
+
+def _new(level: Tensor, settings: FlowSettings) -> Normalization:
+    height, width = level.shape[2:]
+    return Normalization(level.shape[1], (height, width), settings.normalization)
+
+
+def normalize_for_training(
+    good: list[Tensor],
+    negatives: list[Tensor] | None,
+    owners: Tensor,
+    fitted: list[Normalization],
+    settings: FlowSettings,
+    generator: torch.Generator,
+) -> tuple[list[Tensor], list[Tensor] | None]:
+    """Normalise in place, by the statistics of the other folds where cross-fitting is on.
+
+    Args:
+        good: per level [N, C, H, W].
+        negatives: per level [M, C, H, W], or None.
+        owners: the good image each anomaly was made from [M].
+        fitted: normalisations fitted on all good images.
+        generator: draws the folds.
+    """
+    count = settings.normalization.folds
+    folds = draw_folds(len(good[0]), count, generator) if count else None
+    for index, level in enumerate(good):
+        parts = [level] if negatives is None else [level, negatives[index]]
+        if folds is None:
+            for part in parts:
+                _apply(fitted[index], part, torch.arange(len(part)))
+            continue
+        source = level.clone()
+        for fold in range(count):
+            other = _new(level, settings).fit(source[folds != fold])
+            for part, fold_of in zip(parts, (folds, folds[owners]), strict=False):
+                _apply(other, part, torch.nonzero(fold_of == fold).flatten())
+    return good, negatives
+
+
+def _apply(normalization: Normalization, level: Tensor, rows: Tensor) -> None:
+    for batch in rows.split(_BATCH):
+        level[batch] = normalization(level[batch].float()).half()
+
+
+def anomalous_cells(coverage: Tensor, settings: CellSettings) -> Tensor:
+    """Return which cells count as anomalous, bool [M, H, W].
+
+    Args:
+        coverage: fraction of each cell that is masked [M, H, W].
+    """
+    fullest = coverage.amax((1, 2), keepdim=True)
+    return (coverage > settings.area) | ((coverage > 0) & (coverage >= settings.share * fullest))
+
+
+def negative_features(
+    levels: list[Tensor], negatives: Negatives, count: int, settings: FlowSettings
+) -> NegativeFeatures:
+    """Return anomalies' features with their cells and boxes; `count` is the number of good images."""
+    masks = [torch.from_numpy(negatives.masks(i)).float() for i in range(len(negatives.images))]
+    cells = [_cells(masks, level.shape[2:], settings.cells) for level in levels]
+    boxes = tuple(
+        tuple(_relative(box, mask.shape) for box in image_boxes)
+        for image_boxes, mask in zip(negatives.boxes, masks, strict=True)
+    )
+    of_good: list[list[int]] = [[] for _ in range(count)]
+    for index, owner in enumerate(negatives.owners):
+        of_good[owner].append(index)
+    return NegativeFeatures(levels, cells, boxes, tuple(map(tuple, of_good)))
+
+
+def _cells(masks: list[Tensor], size: Sequence[int], settings: CellSettings) -> Tensor:
+    coverage = [adaptive_avg_pool2d(mask[None], tuple(size)) for mask in masks]
+    return anomalous_cells(torch.cat(coverage), settings)
+
+
+def _relative(box: Box, size: Sequence[int]) -> tuple[float, ...]:
+    height, width = size
+    return box[0] / width, box[1] / height, box[2] / width, box[3] / height

@@ -1,0 +1,167 @@
+"""The flow detector: FastFlow, the paper's CL-Flow and ours are settings of it."""
+
+import json
+from pathlib import Path
+from typing import Self
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from clflow.backbones.network import build_backbone
+from clflow.data.source import ImageSource
+from clflow.detectors.device import pick_device
+from clflow.detectors.flow.dataset import (
+    TrainingFeatures,
+    fit_normalizations,
+    gather,
+    negative_features,
+    normalize_for_training,
+)
+from clflow.detectors.flow.density import LevelDensity
+from clflow.detectors.flow.features import BATCH_SIZE, FeatureStore, as_levels
+from clflow.detectors.flow.normalization import Normalization
+from clflow.detectors.flow.scoring import anomaly_maps, image_scores
+from clflow.detectors.flow.settings import FlowSettings
+from clflow.detectors.flow.training import train
+from clflow.detectors.protocol import Scores, TrainingData, Workspace
+from clflow.errors import DataError, SettingsError
+from clflow.files import atomic_path, write_json
+
+NO_WORKSPACE = Workspace()
+
+
+class FlowDetector:
+    """Frozen backbone, fixed normalisation, one flow per level.
+
+    Attributes:
+        history_: loss and its terms at the logged steps.
+    """
+
+    def __init__(self, settings: FlowSettings) -> None:
+        self.settings = settings
+        self.device = pick_device()
+        self.store = FeatureStore(
+            build_backbone(settings.backbone), settings.image_size, self.device
+        )
+        self.history_: list[dict[str, float]] = []
+        self.normalizations_ = nn.ModuleList()
+        self.densities_ = nn.ModuleList()
+
+    def fit(
+        self, data: TrainingData, generator: torch.Generator, workspace: Workspace = NO_WORKSPACE
+    ) -> Self:
+        """Fit the normalisation in closed form, then train the flows.
+
+        Raises:
+            DataError: the losses need synthetic anomalies and there are none.
+            TrainingError: the run diverged.
+        """
+        seed = int(torch.randint(2**62, (), generator=generator))
+        features = self._training_features(data, workspace, torch.Generator().manual_seed(seed))
+        self._new_densities([level.shape[1] for level in features.good], seed)
+        self.history_ = train(
+            self.densities_, features, self.settings, seed, self.device, workspace.checkpoint
+        )
+        self.normalizations_.to(self.device)
+        return self
+
+    @torch.inference_mode()
+    def score(self, images: ImageSource, workspace: Workspace = NO_WORKSPACE) -> Scores:
+        """Return raw image scores [N] and anomaly maps [N, image_size, image_size]."""
+        features = self.store.features(images, "features to score", workspace.features)
+        maps = torch.cat(
+            [
+                self._maps(as_levels(features, slice(start, start + BATCH_SIZE), self.settings.grid))
+                for start in range(0, len(images), BATCH_SIZE)
+            ]
+        )
+        scores = image_scores(maps, self.settings.score.top_fraction)
+        return Scores(scores.numpy(), maps.numpy())
+
+    def _maps(self, levels: list[Tensor]) -> Tensor:
+        evidence = [
+            density(normalization(level.to(self.device)))
+            for level, normalization, density in zip(
+                levels, self.normalizations_, self.densities_, strict=True
+            )
+        ]
+        return anomaly_maps(evidence, self.settings.image_size, self.settings.score).cpu()
+
+    def _training_features(
+        self, data: TrainingData, workspace: Workspace, generator: torch.Generator
+    ) -> TrainingFeatures:
+        settings = self.settings
+        cached = self.store.features(data.good, "features of good images", workspace.features)
+        good = gather(cached, settings.grid)
+        self.normalizations_ = nn.ModuleList(fit_normalizations(good, settings))
+        fitted: list[Normalization] = list(self.normalizations_)  # type: ignore[arg-type]
+        if not settings.uses_negatives:
+            good, _ = normalize_for_training(
+                good, None, torch.empty(0, dtype=torch.long), fitted, settings, generator
+            )
+            return TrainingFeatures(good, None)
+        if data.negatives is None or not len(data.negatives.images):
+            message = (
+                "this method learns from synthetic anomalies and none were given: run the synthesize stage, "
+                "or set classification.weight and contrast.weight to 0"
+            )
+            raise DataError(message)
+        images = data.negatives.images
+        cached = self.store.features(images, "features of anomalies", workspace.features)
+        owners = torch.tensor(data.negatives.owners)
+        good, levels = normalize_for_training(
+            good, gather(cached, settings.grid), owners, fitted, settings, generator
+        )
+        negatives = negative_features(levels, data.negatives, len(data.good), settings)
+        return TrainingFeatures(good, negatives)
+
+    def _new_densities(self, channels: list[int], seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.densities_ = nn.ModuleList(
+            LevelDensity(count, self.settings, generator) for count in channels
+        ).to(self.device)
+
+    def _state(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"normalization": self.normalizations_, "density": self.densities_})
+
+    def save(self, folder: Path) -> None:
+        """Write model.safetensors and model.json; the frozen backbone is named by its fingerprint, not copied."""
+        tensors = {name: value.cpu().contiguous() for name, value in self._state().state_dict().items()}
+        with atomic_path(folder / "model.safetensors") as partial:
+            save_file(tensors, partial)
+        levels = [
+            {"channels": len(n.scale), "size": list(n.size)}  # type: ignore[arg-type, union-attr]
+            for n in self.normalizations_
+        ]
+        description = {
+            "settings": self.settings.model_dump(mode="json"),
+            "backbone": self.store.fingerprint,
+            "levels": levels,
+        }
+        write_json(folder / "model.json", description)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved detector.
+
+        Raises:
+            SettingsError: the backbone's weights are not those the detector was trained with.
+        """
+        description = json.loads((folder / "model.json").read_text())
+        detector = cls(FlowSettings.model_validate(description["settings"]))
+        if detector.store.fingerprint != description["backbone"]:
+            message = (
+                f"{folder}: the weights of backbone {detector.settings.backbone.name!r} differ from those it was "
+                "trained with; restore them or train again"
+            )
+            raise SettingsError(message)
+        levels = description["levels"]
+        detector.normalizations_ = nn.ModuleList(
+            Normalization(level["channels"], tuple(level["size"]), detector.settings.normalization)
+            for level in levels
+        )
+        detector._new_densities([level["channels"] for level in levels], 0)
+        detector._state().load_state_dict(load_file(folder / "model.safetensors"))
+        detector.normalizations_.to(detector.device)
+        return detector

@@ -1,0 +1,129 @@
+"""The loss of one training step, from a batch of good images and one anomaly of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clflow.detectors.flow.dataset import NegativeFeatures, TrainingFeatures
+from clflow.detectors.flow.density import Evidence, LevelDensity
+from clflow.detectors.flow.losses import box_features, cosine_contrast, smoothed_cross_entropy
+from clflow.detectors.flow.settings import FlowSettings
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Which good images, which anomaly of each (those that have one), and their positions among the good."""
+
+    good: Tensor
+    negatives: Tensor
+    twins: Tensor
+
+
+def draw_batch(rows: Tensor, negatives: NegativeFeatures | None, generator: torch.Generator) -> Batch:
+    """Pick one of each good image's anomalies at random."""
+    picked: list[int] = []
+    twins: list[int] = []
+    if negatives is not None:
+        for position, row in enumerate(rows.tolist()):
+            variants = negatives.of_good[row]
+            if variants:
+                choice = int(torch.randint(len(variants), (), generator=generator))
+                picked.append(variants[choice])
+                twins.append(position)
+    return Batch(rows, torch.tensor(picked, dtype=torch.long), torch.tensor(twins, dtype=torch.long))
+
+
+class Objective:
+    """Sums the losses over levels; terms are returned for the history."""
+
+    def __init__(self, data: TrainingFeatures, settings: FlowSettings, device: torch.device) -> None:
+        self.data = data
+        self.settings = settings
+        self.device = device
+
+    def __call__(
+        self,
+        densities: Sequence[LevelDensity],
+        batch: Batch,
+        ramp: float,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss and its unweighted terms, summed over levels; `ramp` scales the negatives' losses."""
+        terms: dict[str, Tensor] = {}
+        for index, density in enumerate(densities):
+            for name, value in self._level(index, density, batch, generator).items():
+                terms[name] = terms[name] + value if name in terms else value
+        loss = terms["nll"]
+        if "classification" in terms:
+            loss = loss + ramp * self.settings.classification.weight * terms["classification"]
+        if "contrast" in terms:
+            loss = loss + ramp * self.settings.contrast.weight * terms["contrast"]
+        return loss, {name: value.item() for name, value in terms.items()}
+
+    def _level(
+        self, index: int, density: LevelDensity, batch: Batch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        good = density(self._good(index, batch, generator))
+        terms = {"nll": good.energy.mean()}
+        negatives = self.data.negatives
+        if negatives is None or not len(batch.negatives):
+            return terms
+        cells = negatives.cells[index][batch.negatives].to(self.device)
+        anomalous = density(self._anomalous(index, negatives, batch, cells))
+        if self.settings.classification.weight > 0:
+            terms["classification"] = self._classification(density, good, anomalous, cells)
+        if self.settings.contrast.weight > 0:
+            terms["contrast"] = self._contrast(good, anomalous, cells, negatives, batch)
+        return terms
+
+    def _good(self, index: int, batch: Batch, generator: torch.Generator) -> Tensor:
+        features = self.data.good[index][batch.good]
+        locations = self.settings.training.locations
+        if locations is None:
+            return self._float(features)
+        flat = features.flatten(2)
+        order = torch.rand((len(flat), flat.shape[2]), generator=generator).argsort(1)
+        chosen = order[:, None, :locations].expand(-1, flat.shape[1], -1)
+        return self._float(flat.gather(2, chosen)[..., None])
+
+    def _anomalous(
+        self, index: int, negatives: NegativeFeatures, batch: Batch, cells: Tensor
+    ) -> Tensor:
+        """Return the anomalies' features: whole maps, or their anomalous cells as one row of a pointwise flow."""
+        features = negatives.levels[index][batch.negatives]
+        if self.settings.training.locations is None:
+            return self._float(features)
+        return self._float(features.permute(0, 2, 3, 1)[cells.cpu()].T[None, :, :, None])
+
+    def _classification(
+        self, density: LevelDensity, good: Evidence, anomalous: Evidence, cells: Tensor
+    ) -> Tensor:
+        logit = density.logit(anomalous)
+        whole = self.settings.training.locations is None
+        return smoothed_cross_entropy(
+            density.logit(good),
+            logit[cells] if whole else logit,
+            self.settings.classification.smoothing,
+        )
+
+    def _contrast(
+        self,
+        good: Evidence,
+        anomalous: Evidence,
+        cells: Tensor,
+        negatives: NegativeFeatures,
+        batch: Batch,
+    ) -> Tensor:
+        twins: list[Tensor] = []
+        boxes: list[Tensor] = []
+        for row, (index, twin) in enumerate(
+            zip(batch.negatives.tolist(), batch.twins.tolist(), strict=True)
+        ):
+            twins += box_features(good.latent[twin], cells[row], negatives.boxes[index])
+            boxes += box_features(anomalous.latent[row], cells[row], negatives.boxes[index])
+        return cosine_contrast(good.latent, twins, boxes, self.settings.contrast)
+
+    def _float(self, features: Tensor) -> Tensor:
+        return features.to(self.device).float()

@@ -1,0 +1,137 @@
+"""Settings of the flow detector; every choice of the three named methods is a field."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from clflow.backbones.registry import backbone_spec, check_weights
+from clflow.backbones.settings import BackboneSettings
+from clflow.errors import SettingsError
+from clflow.flows.settings import CouplingSettings
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NormalizationSettings(_Settings):
+    """Fixed affine map of the features, fitted on good images in closed form.
+
+    `mean` and `covariance` are taken over all locations (`global`) or location by location (`location`);
+    `diagonal` divides by the channel's standard deviation only. A location's covariance is
+    (1 - shrinkage) S_location + shrinkage S_global + epsilon I, on standardised channels.
+    With `folds` > 0 a training image, and every anomaly made from it, is normalised for training by the
+    statistics of the other folds.
+    """
+
+    mean: Literal["global", "location"]
+    covariance: Literal["diagonal", "global", "location"]
+    shrinkage: float = Field(ge=0, le=1)
+    epsilon: float = Field(gt=0)
+    folds: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _no_single_fold(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds must be 0 (no cross-fit) or at least 2")
+        return self
+
+
+class ClassificationSettings(_Settings):
+    """Smoothed cross-entropy on cells: logit = gain softplus(a) (q - b), a and b learned per level.
+
+    `quantity` q is the `energy` per channel or half the mean square of the latent (`z2`); `smoothing` is tau.
+    """
+
+    weight: float = Field(ge=0)
+    quantity: Literal["energy", "z2"]
+    smoothing: float = Field(ge=0, lt=1)
+    gain: float = Field(gt=0)
+
+
+class ContrastSettings(_Settings):
+    """Cosine contrast of box features: pull good images together, push anomalous boxes from their good twins."""
+
+    weight: float = Field(ge=0)
+    form: Literal["margin", "info_nce"]
+    margin: float
+    temperature: float = Field(gt=0)
+    stop_gradient: bool
+
+
+class CellSettings(_Settings):
+    """A cell is anomalous if more than `area` of it is masked, or at least `share` of its image's fullest cell."""
+
+    area: float = Field(gt=0, lt=1)
+    share: float = Field(gt=0, le=1)
+
+
+class TrainingSettings(_Settings):
+    """A fixed schedule; the last step is the model.
+
+    `locations` limits each good image to that many random cells (pointwise flows only); `ramp` is the part of the steps
+    over which the weights of the negatives' losses rise from 0; `divergence_factor` times
+    max(1, |first loss|) is the loss at which a run counts as diverged.
+    """
+
+    steps: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    schedule: Literal["constant", "one_cycle"]
+    warmup: float = Field(gt=0, lt=1)
+    gradient_clip: float | None = Field(gt=0)
+    locations: int | None = Field(ge=1)
+    ramp: float = Field(ge=0, le=1)
+    log_every: int = Field(ge=1)
+    checkpoint_every: int = Field(ge=1)
+    divergence_factor: float = Field(gt=1)
+
+
+class ScoreSettings(_Settings):
+    """The anomaly map and the image score.
+
+    `exp` is FastFlow's -exp(-z2), `z2` half the mean square of the latent, `log_likelihood` the negative
+    log-likelihood per channel of each location. `smoothing` is the Gaussian's sigma in pixels of the input, 0 for none.
+    The image score is the mean of the highest `top_fraction` of the map's pixels, 0 for its maximum.
+    """
+
+    kind: Literal["exp", "z2", "log_likelihood"]
+    smoothing: float = Field(ge=0)
+    top_fraction: float = Field(ge=0, le=1)
+
+
+class FlowSettings(_Settings):
+    """A frozen backbone, a fixed normalisation and a flow per level, with or without synthetic negatives.
+
+    `grid` fuses all levels into one map of grid x grid cells; null keeps one flow per level.
+    """
+
+    backbone: BackboneSettings
+    image_size: int = Field(ge=32)
+    grid: int | None = Field(ge=2)
+    normalization: NormalizationSettings
+    flow: CouplingSettings
+    cells: CellSettings
+    classification: ClassificationSettings
+    contrast: ContrastSettings
+    training: TrainingSettings
+    score: ScoreSettings
+
+    @property
+    def uses_negatives(self) -> bool:
+        """Whether any loss needs synthetic anomalies."""
+        return self.classification.weight > 0 or self.contrast.weight > 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        try:
+            backbone_spec(self.backbone.name)
+            check_weights(self.backbone.name, self.backbone.weights)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+        if self.training.locations is not None and set(self.flow.kernels) != {1}:
+            raise ValueError("training.locations needs pointwise sub-nets: set flow.kernels to [1]")
+        if self.training.locations is not None and self.contrast.weight > 0:
+            raise ValueError("contrast needs whole maps: set training.locations to null")
+        return self

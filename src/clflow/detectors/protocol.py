@@ -1,0 +1,80 @@
+"""What every detector is: fit on good images and synthetic anomalies, then score images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+
+from clflow.data.source import ImageSource
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Synthetic anomalies: image i was made from good image `owners[i]`.
+
+    Attributes:
+        masks: reads the mask of anomaly i, bool [H, W].
+        boxes: half-open boxes (x0, y0, x1, y1) of the mask's components, in pixels.
+    """
+
+    images: ImageSource
+    masks: Callable[[int], np.ndarray]
+    boxes: tuple[tuple[Box, ...], ...]
+    owners: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Good images of one category and anomalies made from them; nothing of the test set."""
+
+    good: ImageSource
+    negatives: Negatives | None = None
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a detector may keep what can be made again: checkpoints of a run, features of images."""
+
+    checkpoint: Path | None = None
+    features: Path | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Raw scores: the higher, the more anomalous.
+
+    Attributes:
+        image_scores: float32 [N].
+        anomaly_maps: float32 [N, H, W] at the detector's input size.
+    """
+
+    image_scores: np.ndarray
+    anomaly_maps: np.ndarray
+
+
+class Detector(Protocol):
+    """An anomaly detector for one category."""
+
+    history_: list[dict[str, float]]
+
+    def __init__(self, settings: Any) -> None: ...
+
+    def fit(
+        self, data: TrainingData, generator: torch.Generator, workspace: Workspace = ...
+    ) -> Self:
+        """Learn from the training data; all randomness comes from `generator`."""
+
+    def score(self, images: ImageSource, workspace: Workspace = ...) -> Scores:
+        """Return raw image scores [N] and anomaly maps [N, H, W]."""
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted state: safetensors and JSON, no pickle."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a fitted detector."""

@@ -1,0 +1,65 @@
+"""A 2D normalizing flow: a chain of coupling blocks over one feature map."""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from clflow.flows.coupling import LocalAffineCoupling
+from clflow.flows.settings import CouplingSettings
+from clflow.flows.subnets import convolutional_subnet
+
+
+class Flow2d(nn.Module):
+    """Maps a feature map to a latent of the same shape, location by location or with 3x3 context.
+
+    Example:
+        >>> settings = CouplingSettings(steps=2, kernels=(1,), hidden_ratio=1.0, clamp=2.0, clamping="hard",
+        ...     subnet_scale=0.1, global_affine="softplus", identity_start=True)
+        >>> flow = Flow2d(6, settings, torch.Generator().manual_seed(0))
+        >>> latent, log_determinant = flow(torch.randn(4, 6, 8, 8))
+        >>> latent.shape, log_determinant.shape
+        (torch.Size([4, 6, 8, 8]), torch.Size([4, 8, 8]))
+    """
+
+    def __init__(
+        self, channels: int, settings: CouplingSettings, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            _block(channels, settings.kernels[step % len(settings.kernels)], settings, generator)
+            for step in range(settings.steps)
+        )
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the latent [N, C, H, W] and the log-determinant per location [N, H, W]."""
+        latent, total = features, features.new_zeros(())
+        for block in self.blocks:
+            (latent,), log_determinant = block((latent,))
+            total = total + log_determinant
+        return latent, total
+
+    def inverse(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features [N, C, H, W] of a latent and the log-determinant of the inverse [N, H, W]."""
+        features, total = latent, latent.new_zeros(())
+        for block in reversed(self.blocks):
+            (features,), log_determinant = block((features,), rev=True)
+            total = total + log_determinant
+        return features, total
+
+
+def _block(
+    channels: int, kernel: int, settings: CouplingSettings, generator: torch.Generator
+) -> LocalAffineCoupling:
+    subnet = partial(
+        convolutional_subnet, kernel=kernel, settings=settings, generator=generator
+    )
+    return LocalAffineCoupling(
+        [(channels, 1, 1)],
+        subnet,
+        torch.randperm(channels, generator=generator),
+        clamp=settings.clamp,
+        clamping=settings.clamping,
+        subnet_scale=settings.subnet_scale,
+        global_affine=settings.global_affine,
+    )

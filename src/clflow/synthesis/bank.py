@@ -1,0 +1,210 @@
+"""A bank: a folder of synthetic anomalies of one category, drawn before any training."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from clflow.data.records import Manifest
+from clflow.errors import DataError, SettingsError
+from clflow.files import atomic_folder, write_json, write_text
+from clflow.progress import say, track
+from clflow.synthesis.background import MEASURED_IMAGES, spread
+from clflow.synthesis.drawing import Drawn, Plan, draw, make, read_square
+from clflow.synthesis.registry import get_generator
+from clflow.synthesis.rows import MANIFEST, BankRow, read_rows, to_line
+from clflow.synthesis.settings import Resolution, SynthesizeSettings
+from clflow.synthesis.synthetic import Synthetic
+
+SPLITS = ("train", "validation")
+SUMMARY = "bank.json"
+
+Run = Callable[[Callable[[int], Drawn], range], Iterable[Drawn]]
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """Anomalies asked for, written and given up, and the attempts that took."""
+
+    asked: int
+    written: int
+    failed: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class BankSummary:
+    """What a bank was made from and what came out; the content of bank.json."""
+
+    dataset: str
+    category: str
+    manifest: str
+    synthesize: dict[str, Any]
+    resolved: dict[str, Any]
+    background: dict[str, Any] | None
+    reason: str
+    splits: dict[str, SplitCounts]
+    libraries: dict[str, str]
+
+
+def write_bank(
+    manifest: Manifest,
+    root: Path,
+    out: Path,
+    dataset: str,
+    settings: SynthesizeSettings,
+    workers: int = 1,
+) -> BankSummary:
+    """Write the folder `out`, whole or not: anomalies on train and on validation images, apart.
+
+    Source and destination of an anomaly are two images of its own split, so nothing of a training
+    image reaches validation. The pixels depend on neither `workers` nor their order. `root` is
+    the folder that the manifest's paths are relative to.
+
+    Raises:
+        SettingsError: the generator is unknown, or there is no worker.
+        DataError: an image is missing or has changed, a split has a single image, or more than
+            half of a split's anomalies fail.
+    """
+    if workers < 1:
+        raise SettingsError(f"workers is {workers}; at least 1 process is needed")
+    resolution = _resolve(manifest, root, dataset, settings)
+    say(f"{dataset}/{manifest.category}: {resolution.reason}")
+    with atomic_folder(out) as folder, _runner(workers) as run:
+        splits = {
+            split: _write_split(_plan(manifest, split, root, folder, settings, resolution), run)
+            for split in SPLITS
+        }
+        summary = _summary(manifest, dataset, settings, resolution, splits)
+        write_json(folder / SUMMARY, asdict(summary))
+    return summary
+
+
+def read_bank(folder: Path, split: str) -> tuple[BankRow, ...]:
+    """Return the rows of a bank's split, train or validation, with whole paths.
+
+    Raises:
+        SettingsError: there is no such split.
+        DataError: the manifest is missing or damaged.
+    """
+    if split not in SPLITS:
+        raise SettingsError(f"unknown split {split!r} of a bank: allowed are {', '.join(SPLITS)}")
+    return read_rows(folder / split)
+
+
+def rebuild(row: BankRow, root: Path) -> Synthetic:
+    """Make a row's anomaly again from its two images under `root`: the pixels that were saved.
+
+    Raises:
+        DataError: an image is missing or has changed, or nothing comes out.
+    """
+    settings = get_generator(row.generator).load(row.settings)
+    synthetic = make(row, root, settings)
+    if synthetic is None:
+        raise DataError(
+            f"anomaly {row.index} cannot be rebuilt: its seed {row.seed} finds no place now; "
+            "install the library versions named in bank.json"
+        )
+    return synthetic
+
+
+def _resolve(
+    manifest: Manifest, root: Path, dataset: str, settings: SynthesizeSettings
+) -> Resolution[Any]:
+    generator = get_generator(settings.generator)
+    images = [
+        read_square(root / record.path, record.sha256, settings.image_size)
+        for record in spread(manifest.train, MEASURED_IMAGES)
+    ]
+    return generator.resolve(dataset, manifest.category, settings, images)
+
+
+def _plan(
+    manifest: Manifest,
+    split: str,
+    root: Path,
+    folder: Path,
+    settings: SynthesizeSettings,
+    resolution: Resolution[Any],
+) -> Plan:
+    train = split == "train"
+    return Plan(
+        category=manifest.category,
+        split=split,
+        records=manifest.train if train else manifest.validation,
+        per_image=settings.per_image if train else settings.validation_per_image,
+        root=root,
+        folder=folder / split,
+        settings=settings,
+        resolved=resolution.settings,
+    )
+
+
+def _write_split(plan: Plan, run: Run) -> SplitCounts:
+    if plan.per_image and len(plan.records) < 2:
+        raise DataError(
+            f"split {plan.split} of {plan.category} has {len(plan.records)} image(s); an anomaly "
+            "needs two, the image and another to take a patch from: change the split, or ask for "
+            "none (validation_per_image 0)"
+        )
+    drawn = run(partial(draw, plan), range(len(plan)))
+    results = list(track(drawn, f"synthesize {plan.category} {plan.split}", len(plan)))
+    rows = [result.row for result in results if result.row is not None]
+    counts = SplitCounts(
+        asked=len(plan),
+        written=len(rows),
+        failed=len(plan) - len(rows),
+        attempts=sum(result.attempts for result in results),
+    )
+    _check_failures(plan, counts)
+    write_text(plan.folder / MANIFEST, "".join(to_line(row) + "\n" for row in rows))
+    return counts
+
+
+def _check_failures(plan: Plan, counts: SplitCounts) -> None:
+    if 2 * counts.failed > counts.asked:
+        raise DataError(
+            f"{counts.failed} of {counts.asked} anomalies of {plan.category} ({plan.split}) found "
+            f"no place in {plan.settings.attempts} attempts each; set synthesize.kind, lower "
+            "minimum_object or minimum_overlap, or raise image_size or the half-width bounds"
+        )
+
+
+def _summary(
+    manifest: Manifest,
+    dataset: str,
+    settings: SynthesizeSettings,
+    resolution: Resolution[Any],
+    splits: dict[str, SplitCounts],
+) -> BankSummary:
+    measured = resolution.background
+    return BankSummary(
+        dataset=dataset,
+        category=manifest.category,
+        manifest=manifest.digest,
+        synthesize=settings.model_dump(mode="json"),
+        resolved=resolution.settings.model_dump(mode="json"),
+        background=None if measured is None else asdict(measured),
+        reason=resolution.reason,
+        splits=splits,
+        libraries={"numpy": np.__version__, "opencv": cv2.__version__},
+    )
+
+
+@contextmanager
+def _runner(workers: int) -> Iterator[Run]:
+    """Yield a map in this process, or over that many fresh ones that do not thread further."""
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
+        yield partial(pool.map, chunksize=8)

@@ -1,0 +1,133 @@
+"""Draws one synthetic anomaly of a bank: its own seed, its source, its attempts."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from clflow.data.images import read_image, resize_image, write_png
+from clflow.data.records import Record
+from clflow.errors import DataError
+from clflow.files import digest_of, sha256_of
+from clflow.synthesis.registry import get_generator
+from clflow.synthesis.rows import BankRow, Origin
+from clflow.synthesis.settings import SynthesizeSettings
+from clflow.synthesis.synthetic import Synthetic
+
+_CACHED_IMAGES = 128
+_SEED_HEX_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all anomalies of a split share: images from `root`, PNG files into `folder`."""
+
+    category: str
+    split: str
+    records: tuple[Record, ...]
+    per_image: int
+    root: Path
+    folder: Path
+    settings: SynthesizeSettings
+    resolved: BaseModel
+
+    def __len__(self) -> int:
+        return len(self.records) * self.per_image
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The row of an anomaly, None where all attempts failed, and how many were made."""
+
+    row: BankRow | None
+    attempts: int
+
+
+def draw(plan: Plan, index: int) -> Drawn:
+    """Make anomaly `index` of a plan, write its image and mask, and return its row.
+
+    Anomalies index = i * per_image + k lie on image i of the split. A failed attempt is followed
+    by another with its own seed and source.
+    """
+    destination = _origin(plan, index // plan.per_image)
+    for attempt in range(plan.settings.attempts):
+        seed = _seed(plan, destination.sha256, index % plan.per_image, attempt)
+        row = _row(plan, index, destination, seed, attempt)
+        synthetic = make(row, plan.root, plan.resolved)
+        if synthetic is not None:
+            write_png(plan.folder / row.image, synthetic.image)
+            write_png(plan.folder / row.mask, synthetic.mask)
+            return Drawn(
+                replace(row, boxes=synthetic.boxes, patches=synthetic.patches), attempt + 1
+            )
+    return Drawn(None, plan.settings.attempts)
+
+
+def make(row: BankRow, root: Path, settings: BaseModel) -> Synthetic | None:
+    """Run a row's generator on its images under `root` with its seed.
+
+    Raises:
+        DataError: an image is missing or has changed.
+    """
+    destination, source = (
+        read_square(root / origin.path, origin.sha256, row.image_size)
+        for origin in (row.destination, row.source)
+    )
+    return get_generator(row.generator).generate(
+        destination, source, settings, _streams(row.seed)[1]
+    )
+
+
+@lru_cache(maxsize=_CACHED_IMAGES)
+def read_square(path: Path, sha256: str, size: int) -> NDArray[np.uint8]:
+    """Return an image resized to uint8 [size, size, 3], read-only, having checked its content.
+
+    Raises:
+        DataError: it is missing, damaged or has changed.
+    """
+    image = resize_image(read_image(path), size, size)
+    found = sha256_of(path)
+    if found != sha256:
+        raise DataError(
+            f"{path} has changed: its SHA-256 is {found}, the manifest says {sha256}; restore it "
+            "or run the prepare stage again"
+        )
+    image.flags.writeable = False
+    return image
+
+
+def _seed(plan: Plan, destination: str, k: int, attempt: int) -> int:
+    key = [plan.settings.seed, plan.category, plan.split, destination, k, attempt]
+    return int(digest_of(key)[:_SEED_HEX_DIGITS], 16)
+
+
+def _streams(seed: int) -> list[np.random.Generator]:
+    """Return two independent streams, for the choice of the source and for the generator."""
+    return np.random.default_rng(seed).spawn(2)
+
+
+def _row(plan: Plan, index: int, destination: Origin, seed: int, attempt: int) -> BankRow:
+    other = int(_streams(seed)[0].integers(len(plan.records) - 1))
+    return BankRow(
+        index=index,
+        image=Path("images", f"{index:05d}.png"),
+        mask=Path("masks", f"{index:05d}.png"),
+        boxes=(),
+        generator=plan.settings.generator,
+        settings=plan.resolved.model_dump(mode="json"),
+        label=plan.settings.label,
+        image_size=plan.settings.image_size,
+        seed=seed,
+        attempt=attempt,
+        source=_origin(plan, other + (other >= destination.index)),
+        destination=destination,
+        patches=(),
+    )
+
+
+def _origin(plan: Plan, index: int) -> Origin:
+    record = plan.records[index]
+    return Origin(record.path, record.sha256, index)

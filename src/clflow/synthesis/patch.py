@@ -1,0 +1,147 @@
+"""Size, source and destination of one NSA patch (arXiv 2109.15222, patch sampling)."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from clflow.synthesis.settings import NSASettings
+
+_TRIES = 200
+_SCALE_SPREAD = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Two images uint8 [H, W, 3] and their object masks bool [H, W]; None where there are none."""
+
+    destination: NDArray[np.uint8]
+    source: NDArray[np.uint8]
+    destination_object: NDArray[np.bool_] | None
+    source_object: NDArray[np.bool_] | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.destination.shape[0], self.destination.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A patch [h, w, 3] of the source, resized, and where it goes in the destination.
+
+    corner is (y, x) of its top left pixel; region, bool [h, w], is where it may count as changed:
+    on the object of the source or of the destination; taken is its box (x0, y0, x1, y1) there.
+    """
+
+    pixels: NDArray[np.uint8]
+    region: NDArray[np.bool_]
+    corner: tuple[int, int]
+    taken: tuple[int, int, int, int]
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The pixels of the destination that the patch covers."""
+        (y, x), (height, width) = self.corner, self.region.shape
+        return slice(y, y + height), slice(x, x + width)
+
+    def numbers(self) -> dict[str, list[int]]:
+        """Return both boxes (x0, y0, x1, y1) for the manifest."""
+        (y, x), (height, width) = self.corner, self.region.shape
+        return {"source": list(self.taken), "destination": [x, y, x + width, y + height]}
+
+
+def sample_patch(scene: Scene, settings: NSASettings, rng: np.random.Generator) -> Patch | None:
+    """Draw a patch of the source and a place for it, or None after 200 tries for either."""
+    limits = [
+        (max(1, round(low * side)), max(1, round(high * side)))
+        for (low, high), side in zip(
+            (settings.height_bounds, settings.width_bounds), scene.shape, strict=True
+        )
+    ]
+    box = _source_box(scene, limits, settings, rng)
+    if box is None:
+        return None
+    x0, y0, x1, y1 = box
+    height, width = _resized((y1 - y0, x1 - x0), limits, settings, rng)
+    pixels = np.asarray(cv2.resize(scene.source[y0:y1, x0:x1], (width, height)), np.uint8)
+    if scene.source_object is None or scene.destination_object is None:
+        corner = _corner(scene.shape, (height, width), rng)
+        return Patch(pixels, np.ones((height, width), bool), corner, box)
+    cut = scene.source_object[y0:y1, x0:x1].astype(np.uint8)
+    own = cv2.resize(cut, (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    return _placed_on_object(scene.destination_object, pixels, own, box, settings, rng)
+
+
+def _source_box(
+    scene: Scene,
+    limits: list[tuple[int, int]],
+    settings: NSASettings,
+    rng: np.random.Generator,
+) -> tuple[int, int, int, int] | None:
+    halves = [
+        _half(limit, side, settings, rng) for limit, side in zip(limits, scene.shape, strict=True)
+    ]
+    for _ in range(_TRIES):
+        spans = [
+            _span(int(rng.integers(low, max(low + 1, side - low))), half, side)
+            for (low, _), half, side in zip(limits, halves, scene.shape, strict=True)
+        ]
+        (y0, y1), (x0, x1) = spans
+        found = scene.source_object
+        if found is None or found[y0:y1, x0:x1].mean() > settings.minimum_object:
+            return x0, y0, x1, y1
+    return None
+
+
+def _half(
+    limit: tuple[int, int], side: int, settings: NSASettings, rng: np.random.Generator
+) -> int:
+    fraction = settings.gamma_offset + rng.gamma(settings.gamma_shape, settings.gamma_scale)
+    return int(np.clip(fraction * side, *limit))
+
+
+def _span(centre: int, half: int, side: int) -> tuple[int, int]:
+    return max(0, centre - half), min(side, centre + half)
+
+
+def _resized(
+    shape: tuple[int, int],
+    limits: list[tuple[int, int]],
+    settings: NSASettings,
+    rng: np.random.Generator,
+) -> tuple[int, int]:
+    """Scale a patch; as in NSA's code the half-width limits bound its full sides here."""
+    height, width = shape
+    scale = np.clip(rng.normal(1, _SCALE_SPREAD), *settings.resize_bounds)
+    scaled = np.clip(scale * height, *limits[0])
+    new_width = int(np.clip(int(scaled / height * width), *limits[1]))
+    new_height = int(np.clip(int(new_width / width * height), *limits[0]))
+    return new_height, new_width
+
+
+def _corner(
+    shape: tuple[int, int], patch: tuple[int, int], rng: np.random.Generator
+) -> tuple[int, int]:
+    y, x = (int(rng.integers(0, side - size + 1)) for side, size in zip(shape, patch, strict=True))
+    return y, x
+
+
+def _placed_on_object(
+    destination: NDArray[np.bool_],
+    pixels: NDArray[np.uint8],
+    own: NDArray[np.bool_],
+    box: tuple[int, int, int, int],
+    settings: NSASettings,
+    rng: np.random.Generator,
+) -> Patch | None:
+    if own.mean() <= settings.minimum_object:
+        return None
+    height, width = own.shape
+    for _ in range(_TRIES):
+        y, x = _corner((destination.shape[0], destination.shape[1]), (height, width), rng)
+        under = destination[y : y + height, x : x + width]
+        if (own & under).sum() > settings.minimum_overlap * own.sum():
+            return Patch(pixels, own | under, (y, x), box)
+    return None

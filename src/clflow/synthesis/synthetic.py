@@ -1,0 +1,52 @@
+"""One synthetic anomaly: what every generator returns."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from clflow.errors import DataError
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Synthetic:
+    """An image with a synthetic anomaly and where it is.
+
+    image: uint8 [H, W, 3] RGB; mask: bool [H, W], the visibly changed pixels; label: float32
+    [H, W], the training target; boxes: half-open pixel boxes (x0, y0, x1, y1), tight around the
+    8-connected components of the mask; patches: one dict of plain numbers per pasted patch.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    label: NDArray[np.float32]
+    boxes: tuple[Box, ...]
+    patches: tuple[dict[str, list[int]], ...]
+
+
+def component_boxes(mask: NDArray[np.bool_]) -> tuple[Box, ...]:
+    """Return the tight half-open boxes of the 8-connected components of a mask [H, W]."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    return tuple((int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:])
+
+
+def check_pair(destination: NDArray[np.uint8], source: NDArray[np.uint8]) -> None:
+    """Check that both images are uint8 [H, W, 3] of one size.
+
+    Raises:
+        DataError: they are not.
+    """
+    for name, image in (("destination", destination), ("source", source)):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise DataError(
+                f"the {name} image of a synthetic anomaly is {image.dtype} {list(image.shape)}; "
+                "it must be uint8 [H, W, 3]: read it with clflow.data.images.read_image"
+            )
+    if destination.shape != source.shape:
+        raise DataError(
+            f"destination {list(destination.shape)} and source {list(source.shape)} differ in "
+            "size; resize both to one size first"
+        )
