@@ -87,6 +87,11 @@ def test_object_mask_is_the_object_without_single_pixels() -> None:
     assert (mask != (RADIUS < 30)).mean() < 0.005
 
 
+def test_object_mask_needs_more_than_the_threshold() -> None:
+    assert not object_mask(grey(np.full((9, 9), 140.0)), 200, 60).any()
+    assert object_mask(grey(np.full((9, 9), 139.0)), 200, 60).all()
+
+
 def test_only_twenty_images_are_measured() -> None:
     assert measure_background(disks(30, 90, 200) * 6).images == 20
     assert spread(range(100), 3) == [0, 50, 99]

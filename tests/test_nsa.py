@@ -184,11 +184,21 @@ def test_wrong_images_are_refused(destination: Image, source: Image) -> None:
         NSA().generate(destination, source, TEXTURE, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize(
+    ("tall", "wide"),
+    [
+        pytest.param((0.05, 0.2), (0.05, 0.3), id="loose"),
+        pytest.param((0.05, 0.1), (0.25, 0.3), id="wide"),
+        pytest.param((0.25, 0.3), (0.05, 0.1), id="tall"),
+    ],
+)
 @given(seed=seeds, height=sides, width=sides)
 @few
-def test_patch_obeys_bounds_and_object_rules(seed: int, height: int, width: int) -> None:
+def test_patch_obeys_bounds_and_object_rules(
+    tall: tuple[float, float], wide: tuple[float, float], seed: int, height: int, width: int
+) -> None:
     chosen = OBJECT.model_copy(
-        update={"height_bounds": (0.05, 0.2), "width_bounds": (0.05, 0.3), "minimum_object": 0.5}
+        update={"height_bounds": tall, "width_bounds": wide, "minimum_object": 0.5}
     )
     destination, source = on_plain_ground(height, width, seed), on_plain_ground(height, width, 1)
     masks = [object_mask(image, *BACKGROUND) for image in (destination, source)]
@@ -202,8 +212,8 @@ def test_patch_obeys_bounds_and_object_rules(seed: int, height: int, width: int)
     assert masks[1][y0:y1, x0:x1].mean() > 0.5
     # NSA bounds the full sides of a resized patch by the half-width bounds
     rows, columns = patch.region.shape
-    assert round(0.05 * height) <= rows <= round(0.2 * height)
-    assert round(0.05 * width) <= columns <= round(0.3 * width)
+    assert round(tall[0] * height) <= rows <= round(tall[1] * height)
+    assert round(wide[0] * width) <= columns <= round(wide[1] * width)
     assert patch.region[masks[0][patch.window]].all()
     assert patch.region.mean() > 0.5
 

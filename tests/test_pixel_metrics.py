@@ -260,31 +260,6 @@ def test_maps_of_other_images_score_by_chance() -> None:
     assert mean["aupro_30"] == pytest.approx(0.15, abs=0.02)
 
 
-@pytest.mark.parametrize("points", [2, 7, 64, 512])
-def test_thinned_curves_keep_their_ends_and_stay_close(points: int) -> None:
-    rng = np.random.default_rng(2)
-    mask = np.zeros((80, 80), dtype=bool)
-    mask[10:40, 20:50] = mask[60:70, 60:75] = True
-    scores = (mask * 0.8 + rng.normal(size=mask.shape)).astype(np.float32)
-    pixels = collected([(scores, mask)])
-    full, thin = pixels.curves(points=10**6), pixels.curves(points)
-    full, thin = (np.stack([c.fpr, c.tpr, c.pro], axis=1) for c in (full, thin))
-    assert len(full) == 2 * mask.sum() + 2
-    assert len(thin) <= points
-    assert thin[0].tolist() == [0, 0, 0]
-    assert thin[-1].tolist() == [1, 1, 1]
-    assert {tuple(vertex) for vertex in thin} <= {tuple(vertex) for vertex in full}
-    distance = np.abs(full[:, None] - thin).max(axis=2).min(axis=1)
-    assert distance.max() <= 3 / (points - 1)
-
-
-def test_curves_hold_the_areas_of_the_metrics() -> None:
-    pixels = collected(random_images(seed=4, levels=30))
-    curves, metrics = pixels.curves(), pixels.metrics((1.0,))
-    assert np.trapezoid(curves.tpr, curves.fpr) == pytest.approx(metrics["pixel_auroc"])
-    assert np.trapezoid(curves.pro, curves.fpr) == pytest.approx(metrics["aupro_100"])
-
-
 @pytest.mark.parametrize(
     ("limit", "name"),
     [
@@ -303,11 +278,6 @@ def test_aupro_is_named_by_its_limit_in_percent(limit: float, name: str) -> None
 def test_limit_outside_its_range_is_named(limit: float) -> None:
     with pytest.raises(SettingsError, match=f"AUPRO limit {limit}"):
         PixelScores().metrics((0.3, limit))
-
-
-def test_too_few_points_for_curves_are_refused() -> None:
-    with pytest.raises(SettingsError, match="points = 1"):
-        collected(random_images(seed=1, levels=9)).curves(points=1)
 
 
 @pytest.mark.parametrize(

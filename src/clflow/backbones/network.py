@@ -49,7 +49,11 @@ class Backbone(nn.Module):
         inputs = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         if self.transformer:
             return self.network.forward_intermediates(  # type: ignore[operator]
-                inputs, indices=list(self.levels), norm=True, stop_early=True, intermediates_only=True
+                inputs,
+                indices=list(self.levels),
+                norm=True,
+                stop_early=True,
+                intermediates_only=True,
             )
         return self.network(inputs)
 

@@ -16,7 +16,12 @@ State = dict[str, torch.Tensor]
 BUNDLED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 _STAGE_DEPTHS = (1, 2, 2, 3, 3, 4, 1)
-_SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_SEPARABLE = {
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn1",
+    "_project_conv": "conv_pw",
+    "_bn2": "bn2",
+}
 _INVERTED_RESIDUAL = {
     "_expand_conv": "conv_pw",
     "_bn0": "bn1",
@@ -80,7 +85,9 @@ def local_weights(path: Path, sha256: str | None) -> State:
         )
         raise SettingsError(message)
     if sha256 is not None and (actual := sha256_of(path)) != sha256:
-        message = f"backbone weights {path}: sha256 is {actual}, expected {sha256}; fetch the file again"
+        message = (
+            f"backbone weights {path}: sha256 is {actual}, expected {sha256}; fetch the file again"
+        )
         raise SettingsError(message)
     return _read_state(path)
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from clflow.demo.camera import Camera, draw_camera
-from clflow.demo.fields import Array, grain, grid, look_up, ramp, rotate, smooth_noise
+from clflow.demo.fields import Array, as_array, grain, grid, look_up, ramp, rotate, smooth_noise
 from clflow.demo.lighting import Light, Surface, color, draw_light, shade, soft_shadow
 
 HEAD_START, HEAD_END, FLANGE_END = -0.33, -0.235, -0.215
@@ -14,11 +14,12 @@ THREAD_START, TIP = -0.02, 0.33
 HEAD_APOTHEM, FLANGE, SHANK = 0.085, 0.108, 0.05
 _PITCH, _TOOTH = 0.03, 0.014
 _STREAKS = 256
+_BEND_LENGTH = 0.05
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the bolt lies: centre in image sides, orientation and roll about its axis in radians."""
+    """Where the bolt lies: centre in image sides, orientation and roll about its axis."""
 
     center: tuple[float, float]
     angle: float
@@ -61,8 +62,9 @@ class Bolt:
         s, t = rotate(x - pose.center[0], y - pose.center[1], pose.angle)
         s, t = s / np.float32(pose.scale), t / np.float32(pose.scale)
         start, slope = self.bend
-        past = s - np.float32(start)
-        return s, t - np.float32(slope) * (past + np.hypot(past, 0.03)) / 2
+        past = np.maximum(s - np.float32(start), 0)
+        curved = np.minimum(past, _BEND_LENGTH)
+        return s, t - np.float32(slope) * (past - curved + curved**2 / (2 * _BEND_LENGTH))
 
 
 def draw_bolt(rng: np.random.Generator, size: int) -> Bolt:
@@ -85,7 +87,7 @@ def draw_bolt(rng: np.random.Generator, size: int) -> Bolt:
         pits=1e-5 * grain(rng, size, 0.004, 0.004),
         streaks=rng.standard_normal(_STREAKS, dtype=np.float32),
         ground=1 + 0.01 * smooth_noise(rng, size, 6, 6) + 0.008 * grain(rng, size, 0.004, 0.004),
-        light=draw_light(rng, azimuth=-2.2, spread=0.15, elevation=0.9, falloff=0.09),
+        light=draw_light(rng, azimuth=-2.2, spread=0.25, elevation=0.9, falloff=0.09),
         camera=draw_camera(rng),
     )
 
@@ -149,7 +151,7 @@ def bolt_radiance(bolt: Bolt) -> Array:
     """Return the rendered bolt on its table, [3, H, W]."""
     s, t = bolt.frame()
     height, depth = _body(bolt, s, t)
-    smooth = cv2.GaussianBlur(height + bolt.pits, (0, 0), 0.0015 * bolt.size)
+    smooth = as_array(cv2.GaussianBlur(height + bolt.pits, (0, 0), 0.0015 * bolt.size))
     finish = _finish(bolt, t, s)
     surface = Surface(
         height=smooth,

@@ -22,8 +22,8 @@ from clflow.demo.lighting import color
 
 
 def bent(bolt: Bolt, rng: np.random.Generator) -> Bolt:
-    """Return the bolt with its shaft bent by 5 to 20 degrees."""
-    slope = sign(rng) * np.tan(np.deg2rad(log_uniform(rng, 5, 20)))
+    """Return the bolt with its shaft bent by 7 to 24 degrees."""
+    slope = sign(rng) * np.tan(np.deg2rad(log_uniform(rng, 7, 24)))
     return replace(bolt, bend=(float(rng.uniform(-0.12, 0.12)), float(slope)))
 
 

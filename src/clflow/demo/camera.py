@@ -13,7 +13,7 @@ SUPERSAMPLING = 2
 
 @dataclass(frozen=True)
 class Camera:
-    """Exposure gain, corner darkening, blur in pixels of a 256-pixel image, noise in grey levels."""
+    """Gain, corner darkening, blur in pixels of a 256-pixel image, noise in grey levels."""
 
     gain: float
     vignetting: float
@@ -26,7 +26,7 @@ def draw_camera(rng: np.random.Generator) -> Camera:
     return Camera(
         gain=float(1 + 0.02 * rng.standard_normal()),
         vignetting=float(rng.uniform(0.08, 0.22)),
-        blur=float(rng.uniform(0.45, 0.8)),
+        blur=float(rng.uniform(0.5, 0.75)),
         noise=float(rng.uniform(1.2, 2.4)),
     )
 

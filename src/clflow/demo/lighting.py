@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from clflow.demo.fields import Array, grid
+from clflow.demo.fields import Array, as_array, grid
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Light:
     @property
     def halfway(self) -> tuple[float, float, float]:
         """Unit vector between the lamp and the camera."""
-        vector = np.asarray(self.direction) + (0, 0, 1)
+        vector = np.add(self.direction, (0, 0, 1))
         x, y, z = vector / np.linalg.norm(vector)
         return float(x), float(y), float(z)
 
@@ -49,11 +49,11 @@ class Light:
 def draw_light(
     rng: np.random.Generator, azimuth: float, spread: float, elevation: float, falloff: float
 ) -> Light:
-    """Return a lamp near `azimuth` (standard deviation `spread`), all angles in radians."""
-    warmth = 0.02 * rng.standard_normal()
+    """Return a lamp near `azimuth` (at most `spread` off), all angles in radians."""
+    warmth = 0.012 * rng.standard_normal()
     x, y = falloff * rng.standard_normal(2)
     return Light(
-        azimuth=azimuth + spread * float(rng.standard_normal()),
+        azimuth=azimuth + spread * float(rng.uniform(-1, 1)),
         elevation=elevation + float(rng.uniform(-0.1, 0.1)),
         ambient=float(rng.uniform(0.3, 0.42)),
         falloff=(float(x), float(y)),
@@ -70,8 +70,8 @@ def slopes(height: Array) -> tuple[Array, Array]:
     """Return the central differences of a height map in x and y, each [H, W]."""
     scale = height.shape[0] / 2
     return (
-        cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=1, scale=scale),
-        cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=1, scale=scale),
+        as_array(cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=1, scale=scale)),
+        as_array(cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=1, scale=scale)),
     )
 
 
@@ -98,11 +98,10 @@ def field_of(light: Light, size: int) -> Array:
 
 
 def soft_shadow(cover: Array, light: Light, reach: float, softness: float) -> Array:
-    """Return the share of lamp light that an object [H, W] of given height takes from the ground."""
+    """Return the share of lamp light that an object [H, W], `reach` high, takes from the ground."""
     size = cover.shape[0]
     x, y, z = light.direction
     shift = np.array([[1, 0, -x / z * reach * size], [0, 1, -y / z * reach * size]])
     small = cv2.resize(cv2.warpAffine(cover, shift, (size, size)), None, fx=0.25, fy=0.25)
     blurred = cv2.GaussianBlur(small, (0, 0), max(softness * size / 4, 0.3))
-    shadow: Array = cv2.resize(blurred, (size, size), interpolation=cv2.INTER_LINEAR)
-    return shadow
+    return as_array(cv2.resize(blurred, (size, size), interpolation=cv2.INTER_LINEAR))

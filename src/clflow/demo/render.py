@@ -31,7 +31,10 @@ class DemoSettings(BaseModel):
     per_defect: int = Field(default=8, ge=1)
 
 
-def render_demo(target: Path, seed: int = 0, settings: DemoSettings = DemoSettings()) -> None:
+DEFAULT = DemoSettings()
+
+
+def render_demo(target: Path, seed: int = 0, settings: DemoSettings = DEFAULT) -> None:
     """Write `<target>/<category>` in the MVTec AD layout, replacing what is there.
 
     An image depends on the seed, its size and its own path alone, not on how many are rendered.
@@ -60,7 +63,7 @@ def image_keys(category: str, seed: int, settings: DemoSettings) -> Iterator[Ima
 
 def _write(folder: Path, key: ImageKey, image: Image, mask: Image | None) -> None:
     kind, name = key.defect or "good", f"{key.index:03d}"
-    _write_png(folder / key.split / kind / f"{name}.png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    _write_png(folder / key.split / kind / f"{name}.png", image[..., ::-1])
     if mask is not None:
         _write_png(folder / "ground_truth" / kind / f"{name}_mask.png", mask)
 

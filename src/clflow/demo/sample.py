@@ -61,8 +61,7 @@ class Exposure:
         # Without a margin, closing would fill gaps against the image border.
         padded = np.pad(changed, 2 * radius)
         closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)
-        mask: Image = closed[2 * radius : -2 * radius, 2 * radius : -2 * radius]
-        return mask
+        return closed[2 * radius : -2 * radius, 2 * radius : -2 * radius].astype(np.uint8)
 
     def difference(self) -> Array:
         """Return the largest change of a channel, [H, W] in grey levels."""

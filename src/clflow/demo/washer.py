@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from clflow.demo.camera import Camera, draw_camera
-from clflow.demo.fields import Array, grain, grid, look_up, ramp, rotate, smooth_noise
+from clflow.demo.fields import Array, as_array, grain, grid, look_up, ramp, rotate, smooth_noise
 from clflow.demo.lighting import Light, Surface, color, draw_light, shade, soft_shadow
 
 HOLES = 6
@@ -107,7 +107,7 @@ def draw_washer(rng: np.random.Generator, size: int) -> Washer:
         tint=np.float32(1 + 0.03 * rng.standard_normal()) + handling,
         polish=1 + 3 * handling,
         ground=1 + 0.05 * smooth_noise(rng, size, 5, 5) + 0.03 * grain(rng, size, 0.004, 0.004),
-        light=draw_light(rng, azimuth=-2.0, spread=0.3, elevation=0.95, falloff=0.15),
+        light=draw_light(rng, azimuth=-2.0, spread=0.45, elevation=0.95, falloff=0.15),
         camera=draw_camera(rng),
     )
 
@@ -126,7 +126,8 @@ def _engraving(washer: Washer) -> Array:
     size, text = washer.size, washer.plate.mark
     canvas = np.zeros((size, size), np.uint8)
     font, scale, thickness = cv2.FONT_HERSHEY_SIMPLEX, size / 512 * 0.95, max(1, round(size / 170))
-    (width, height), _ = cv2.getTextSize(text, font, scale, thickness)
+    # Every text starts where the right one does.
+    (width, height), _ = cv2.getTextSize(MARK, font, scale, thickness)
     origin = (size // 2 - width // 2, round(0.79 * size) + height // 2)
     cv2.putText(canvas, text, origin, font, scale, 255, thickness, cv2.LINE_AA)
     if washer.plate.mark_mirrored:
@@ -134,8 +135,7 @@ def _engraving(washer: Washer) -> Array:
     turn = cv2.getRotationMatrix2D((size / 2, size / 2), -np.rad2deg(washer.angle), 1)
     turn[:, 2] += np.asarray(washer.center) * size
     placed = cv2.warpAffine(canvas.astype(np.float32) / 255, turn, (size, size))
-    groove: Array = cv2.GaussianBlur(placed, (0, 0), 0.0016 * size)
-    return groove
+    return as_array(cv2.GaussianBlur(placed, (0, 0), 0.0016 * size))
 
 
 def _height(washer: Washer, x: Array, y: Array, depth: Array, groove: Array) -> Array:

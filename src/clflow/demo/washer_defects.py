@@ -54,7 +54,9 @@ def dent(washer: Washer, rng: np.random.Generator) -> Washer:
     center_x, center_y = _place(rng, washer, 0.6 * radius)
     x, y = washer.frame()
     stretch = float(rng.uniform(0.7, 1.4))
-    bell = np.exp(-np.square((x - center_x) / radius) - np.square((y - center_y) / radius * stretch))
+    bell = np.exp(
+        -np.square((x - center_x) / radius) - np.square((y - center_y) / radius * stretch)
+    )
     steepness = sign(rng) * log_uniform(rng, 0.05, 0.3)
     return replace(washer, relief=washer.relief + np.float32(radius * steepness) * bell)
 

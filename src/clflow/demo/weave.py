@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.demo.camera import Camera, draw_camera
-from clflow.demo.fields import Array, grain, grid, rotate, smooth_noise
+from clflow.demo.fields import Array, as_array, grain, grid, rotate, smooth_noise
 from clflow.demo.lighting import Light, Surface, draw_light, shade
 
 THREADS = 30
@@ -62,10 +62,10 @@ def _draw_yarn(
     fibres = 0.5 * grain(rng, size, 0.02, 0.001) + 0.4 * grain(rng, size, 0.003, 0.003)
     if vertical:
         uneven, fibres = uneven.T, fibres.T
-    pitch = THREADS * (1 + 0.012 * rng.standard_normal())
+    pitch = THREADS * (1 + 0.008 * rng.standard_normal())
     return Yarn(
         position=along * np.float32(pitch) + drift + np.float32(_TABLE / 2 + rng.uniform(-1, 1)),
-        width=np.float32(0.93 + 0.02 * rng.standard_normal()) + 0.04 * uneven,
+        width=np.float32(0.93 + 0.012 * rng.standard_normal()) + 0.04 * uneven,
         tone=_tones(rng, color),
         fibres=fibres,
         dye=np.ones((3, 1, 1), np.float32),
@@ -74,7 +74,7 @@ def _draw_yarn(
 
 def draw_weave(rng: np.random.Generator, size: int) -> Weave:
     """Return a flawless cloth."""
-    u, v = rotate(*grid(size), np.deg2rad(1.2 * rng.standard_normal()))
+    u, v = rotate(*grid(size), np.deg2rad(rng.standard_normal()))
     batch = 1 + 0.015 * rng.standard_normal(3)
     warp = tuple(float(c) for c in batch * (0.74, 0.69, 0.6))
     weft = tuple(float(c) for c in batch * (0.6, 0.61, 0.59))
@@ -83,7 +83,7 @@ def draw_weave(rng: np.random.Generator, size: int) -> Weave:
         weft=_draw_yarn(rng, v, (weft[0], weft[1], weft[2]), vertical=False),
         stain=1 + 0.02 * smooth_noise(rng, size, 5, 5)[None],
         table=float(rng.uniform(0.2, 0.45)),
-        light=draw_light(rng, azimuth=-2.2, spread=0.35, elevation=0.85, falloff=0.07),
+        light=draw_light(rng, azimuth=-2.2, spread=0.5, elevation=0.85, falloff=0.07),
         camera=draw_camera(rng),
     )
 
@@ -115,5 +115,5 @@ def weave_radiance(weave: Weave) -> Array:
     # Light that reaches the depth between threads is lost to their sides.
     albedo *= np.clip(0.3 + 1.1 * (height - _GROUND), 0.3, 1)
     gloss = np.where(bare, 0, np.float32(0.05))
-    surface = Surface(height / THREADS, albedo, gloss, shininess=12)
+    surface = Surface(as_array(height / THREADS), albedo, gloss, shininess=12)
     return shade(surface, weave.light)

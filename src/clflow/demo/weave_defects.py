@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from clflow.demo.category import Category
-from clflow.demo.fields import Array, blob, grid, log_uniform, ramp, sign
+from clflow.demo.fields import Array, as_array, blob, grid, log_uniform, ramp, sign
 from clflow.demo.weave import Weave, Yarn, draw_weave, weave_radiance
 
 _MARGIN = 0.38
@@ -50,17 +50,17 @@ def wrong_color(weave: Weave, rng: np.random.Generator) -> Weave:
     """Return the cloth with a foreign thread woven in over some length."""
     length, strength = log_uniform(rng, 0.1, 0.6), log_uniform(rng, 0.25, 0.9)
     hue = 1 + strength * sign(rng) * rng.dirichlet((0.6, 0.6, 0.6)) * rng.uniform(1, 2)
+    dye_change = as_array(np.maximum(hue, 0.15) - 1)[:, None, None]
 
     def dye(yarn: Yarn, across: Array, along: Array) -> Yarn:
-        where = _one_thread(yarn, across, along, length)
-        return replace(yarn, dye=1 + (np.maximum(hue, 0.15) - 1).astype(np.float32)[:, None, None] * where)
+        return replace(yarn, dye=1 + dye_change * _one_thread(yarn, across, along, length))
 
     return _with_yarn(weave, rng, dye)
 
 
 def _frayed(yarn: Yarn, depth: Array, rng: np.random.Generator) -> Yarn:
     """Return the yarn cut where `depth` is positive, every thread at a length of its own."""
-    ends = rng.normal(0, 0.25, yarn.tone.shape[1]).astype(np.float32)
+    ends = as_array(rng.normal(0, 0.25, yarn.tone.shape[1]))
     cut = ramp(depth + np.take(ends, yarn.index, mode="clip"), -0.15, 0.1)
     return replace(yarn, width=yarn.width * (1 - cut))
 
@@ -90,7 +90,9 @@ def bunching(weave: Weave, rng: np.random.Generator) -> Weave:
 
     def push(yarn: Yarn, across: Array, along: Array) -> Yarn:
         bell = np.exp(-0.5 * (np.square(across / across_size) + np.square(along / along_size)))
-        return replace(yarn, position=yarn.position + np.float32(shift) * across / across_size * bell)
+        return replace(
+            yarn, position=yarn.position + np.float32(shift) * across / across_size * bell
+        )
 
     return _with_yarn(weave, rng, push)
 

@@ -5,13 +5,17 @@ likelihood of good images, cross-entropy on cells of good images and of syntheti
 contrast of box features; both extra weights rise over the first tenth of the steps.
 """
 
-from clflow.detectors.fastflow import DEFAULTS as FASTFLOW
+from clflow.detectors.flow.defaults import PUBLISHED
 from clflow.detectors.flow.settings import FlowSettings
+from clflow.detectors.merge import merged
 
 Settings = FlowSettings
 DETECTOR = "clflow.detectors.flow.detector:FlowDetector"
-DEFAULTS = FASTFLOW | {
-    "classification": {"weight": 0.1, "quantity": "z2", "smoothing": 0.1, "gain": 1.0},
-    "contrast": FASTFLOW["contrast"] | {"weight": 0.1},  # type: ignore[operator]
-    "training": FASTFLOW["training"] | {"gradient_clip": 1.0},  # type: ignore[operator]
-}
+DEFAULTS = merged(
+    PUBLISHED,
+    {
+        "classification": {"weight": 0.1},
+        "contrast": {"weight": 0.1},
+        "training": {"gradient_clip": 1.0},
+    },
+)

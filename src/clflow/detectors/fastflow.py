@@ -4,53 +4,9 @@ Score, blocks and optimiser as published; features are standardised per channel 
 LayerNorm, and training is a fixed number of steps instead of 500 epochs.
 """
 
+from clflow.detectors.flow.defaults import PUBLISHED
 from clflow.detectors.flow.settings import FlowSettings
 
 Settings = FlowSettings
 DETECTOR = "clflow.detectors.flow.detector:FlowDetector"
-DEFAULTS = {
-    "backbone": {"name": "efficientnet_lite0", "weights": "bundled"},
-    "image_size": 256,
-    "grid": None,
-    "normalization": {
-        "mean": "global",
-        "covariance": "diagonal",
-        "shrinkage": 0.0,
-        "epsilon": 1.0e-6,
-        "folds": 0,
-    },
-    "flow": {
-        "steps": 8,
-        "kernels": [3, 1],
-        "hidden_ratio": 1.0,
-        "clamp": 2.0,
-        "clamping": "hard",
-        "subnet_scale": 0.1,
-        "global_affine": "softplus",
-        "identity_start": False,
-    },
-    "cells": {"area": 0.25, "share": 0.7},
-    "classification": {"weight": 0.0, "quantity": "z2", "smoothing": 0.1, "gain": 1.0},
-    "contrast": {
-        "weight": 0.0,
-        "form": "margin",
-        "margin": 0.0,
-        "temperature": 0.1,
-        "stop_gradient": True,
-    },
-    "training": {
-        "steps": 200,
-        "batch_size": 16,
-        "learning_rate": 1.0e-3,
-        "weight_decay": 1.0e-5,
-        "schedule": "constant",
-        "warmup": 0.15,
-        "gradient_clip": None,
-        "locations": None,
-        "ramp": 0.1,
-        "log_every": 10,
-        "checkpoint_every": 50,
-        "divergence_factor": 100.0,
-    },
-    "score": {"kind": "exp", "smoothing": 0.0, "top_fraction": 0.0},
-}
+DEFAULTS = PUBLISHED

@@ -1,13 +1,13 @@
 """Methods by name; a method's code is imported only when it is asked for."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from pydantic import BaseModel
 
+from clflow.detectors.merge import merged
 from clflow.detectors.protocol import Detector
 from clflow.errors import unknown_name
 
@@ -29,7 +29,7 @@ class Method:
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return `values` over the method's defaults, section by section."""
-        return _merged(self.defaults, values)
+        return merged(self.defaults, values)
 
     def detector_class(self) -> type[Detector]:
         """Import and return the detector class."""
@@ -47,11 +47,3 @@ def find_method(name: str) -> Method:
         raise unknown_name("method", name, METHODS)
     module = import_module(METHODS[name])
     return Method(name, module.Settings, module.DEFAULTS, module.DETECTOR)
-
-
-def _merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    result = deepcopy(dict(defaults))
-    for key, value in values.items():
-        nested = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if nested else value
-    return result

@@ -54,7 +54,11 @@ class LocalAffineCoupling(InvertibleModule):
         self.subnet = subnet_constructor(self.splits[0], 2 * self.splits[1])
 
     def forward(
-        self, x_or_z: Iterable[Tensor], c: Iterable[Tensor] = (), rev: bool = False, jac: bool = True
+        self,
+        x_or_z: Iterable[Tensor],
+        c: Iterable[Tensor] = (),
+        rev: bool = False,
+        jac: bool = True,
     ) -> tuple[tuple[Tensor], Tensor]:
         """Map feature maps [N, C, H, W] to latents of the same shape, or back with `rev`.
 

@@ -51,9 +51,7 @@ class Flow2d(nn.Module):
 def _block(
     channels: int, kernel: int, settings: CouplingSettings, generator: torch.Generator
 ) -> LocalAffineCoupling:
-    subnet = partial(
-        convolutional_subnet, kernel=kernel, settings=settings, generator=generator
-    )
+    subnet = partial(convolutional_subnet, kernel=kernel, settings=settings, generator=generator)
     return LocalAffineCoupling(
         [(channels, 1, 1)],
         subnet,

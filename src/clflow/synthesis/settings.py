@@ -126,7 +126,8 @@ def decide_nsa(
     """Find the NSA settings of a category, and say why these.
 
     The authors' table where it has the category, else the kind and the background measured on
-    training images uint8 [H, W, 3] (read only then); `settings.kind` and `settings.nsa` override.
+    training images uint8 [H, W, 3], which are not used otherwise; `settings.kind` and
+    `settings.nsa` override both.
     """
     table = _table()
     row = dict(table["classes"].get(dataset, {}).get(category, {}))

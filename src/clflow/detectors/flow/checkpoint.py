@@ -14,7 +14,11 @@ History = list[dict[str, float]]
 
 
 def save_checkpoint(
-    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, history: History
+    path: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    history: History,
 ) -> None:
     """Write model, optimiser moments, step and history, whole or not at all."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}

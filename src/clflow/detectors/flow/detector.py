@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -69,10 +70,15 @@ class FlowDetector:
     @torch.inference_mode()
     def score(self, images: ImageSource, workspace: Workspace = NO_WORKSPACE) -> Scores:
         """Return raw image scores [N] and anomaly maps [N, image_size, image_size]."""
+        if not len(images):
+            size = self.settings.image_size
+            return Scores(np.empty(0, np.float32), np.empty((0, size, size), np.float32))
         features = self.store.features(images, "features to score", workspace.features)
         maps = torch.cat(
             [
-                self._maps(as_levels(features, slice(start, start + BATCH_SIZE), self.settings.grid))
+                self._maps(
+                    as_levels(features, slice(start, start + BATCH_SIZE), self.settings.grid)
+                )
                 for start in range(0, len(images), BATCH_SIZE)
             ]
         )
@@ -127,7 +133,9 @@ class FlowDetector:
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and model.json; the frozen backbone is named by its fingerprint, not copied."""
-        tensors = {name: value.cpu().contiguous() for name, value in self._state().state_dict().items()}
+        tensors = {
+            name: value.cpu().contiguous() for name, value in self._state().state_dict().items()
+        }
         with atomic_path(folder / "model.safetensors") as partial:
             save_file(tensors, partial)
         levels = [

@@ -33,9 +33,7 @@ def box_slices(box: tuple[float, ...], size: tuple[int, int]) -> tuple[slice, sl
     return slice(y0, y1), slice(x0, x1)
 
 
-def box_features(
-    latent: Tensor, cells: Tensor, boxes: Iterable[tuple[float, ...]]
-) -> list[Tensor]:
+def box_features(latent: Tensor, cells: Tensor, boxes: Iterable[tuple[float, ...]]) -> list[Tensor]:
     """Return the mean latent [C] of each box over its anomalous cells, over all its cells if none is.
 
     Args:
@@ -52,7 +50,10 @@ def box_features(
 
 
 def cosine_contrast(
-    latent: Tensor, good_boxes: list[Tensor], anomalous_boxes: list[Tensor], settings: ContrastSettings
+    latent: Tensor,
+    good_boxes: list[Tensor],
+    anomalous_boxes: list[Tensor],
+    settings: ContrastSettings,
 ) -> Tensor:
     """Return the loss that pulls good images together and pushes anomalous boxes from their good twins.
 
@@ -75,7 +76,10 @@ def cosine_contrast(
 
 
 def _push(
-    good_boxes: list[Tensor], anomalous_boxes: list[Tensor], settings: ContrastSettings, like: Tensor
+    good_boxes: list[Tensor],
+    anomalous_boxes: list[Tensor],
+    settings: ContrastSettings,
+    like: Tensor,
 ) -> Tensor:
     if not good_boxes:
         return torch.zeros_like(like)

@@ -21,7 +21,9 @@ class Batch:
     twins: Tensor
 
 
-def draw_batch(rows: Tensor, negatives: NegativeFeatures | None, generator: torch.Generator) -> Batch:
+def draw_batch(
+    rows: Tensor, negatives: NegativeFeatures | None, generator: torch.Generator
+) -> Batch:
     """Pick one of each good image's anomalies at random."""
     picked: list[int] = []
     twins: list[int] = []
@@ -32,13 +34,17 @@ def draw_batch(rows: Tensor, negatives: NegativeFeatures | None, generator: torc
                 choice = int(torch.randint(len(variants), (), generator=generator))
                 picked.append(variants[choice])
                 twins.append(position)
-    return Batch(rows, torch.tensor(picked, dtype=torch.long), torch.tensor(twins, dtype=torch.long))
+    return Batch(
+        rows, torch.tensor(picked, dtype=torch.long), torch.tensor(twins, dtype=torch.long)
+    )
 
 
 class Objective:
     """Sums the losses over levels; terms are returned for the history."""
 
-    def __init__(self, data: TrainingFeatures, settings: FlowSettings, device: torch.device) -> None:
+    def __init__(
+        self, data: TrainingFeatures, settings: FlowSettings, device: torch.device
+    ) -> None:
         self.data = data
         self.settings = settings
         self.device = device

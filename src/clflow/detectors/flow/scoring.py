@@ -26,7 +26,9 @@ def _score(level: Evidence, kind: str) -> Tensor:
 
 
 def _upsample(score: Tensor, size: int) -> Tensor:
-    return interpolate(score[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
+    return interpolate(score[:, None], size=(size, size), mode="bilinear", align_corners=False)[
+        :, 0
+    ]
 
 
 def gaussian_smoothing(maps: Tensor, sigma: float) -> Tensor:

@@ -38,7 +38,9 @@ def train(
     for step in track(range(loop.finished, total), "training", total - loop.finished):
         loop.run(step)
         last = step + 1 == total
-        if checkpoint is not None and (last or (step + 1) % settings.training.checkpoint_every == 0):
+        if checkpoint is not None and (
+            last or (step + 1) % settings.training.checkpoint_every == 0
+        ):
             save_checkpoint(checkpoint, densities, loop.optimizer, step + 1, loop.history)
     return loop.history
 

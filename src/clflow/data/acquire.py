@@ -1,0 +1,80 @@
+"""The download stage: put a study's images where the next stages find them."""
+
+import shutil
+from pathlib import Path
+
+from clflow.data.catalog import Dataset, dataset_names, load_dataset
+from clflow.data.download import fetch_archive
+from clflow.data.download_settings import DownloadSettings
+from clflow.data.extract import extract_archive
+from clflow.demo.render import render_demo
+from clflow.errors import DataError, SettingsError
+from clflow.files import write_json
+from clflow.paths import ARCHIVES, raw_folder
+from clflow.progress import say
+from clflow.study.settings import StudySettings
+
+DEMO = "demo"
+RECORD = "source.json"
+IMAGES = "images"
+
+
+def acquire(study: StudySettings, settings: DownloadSettings) -> None:
+    """Download and unpack the study's data set, render the demo, or check that the user's folder exists.
+
+    The record `source.json` names what the images were made from; it is written last, so a killed run
+    leaves nothing that looks finished.
+
+    Raises:
+        DataError: the user's folder does not exist.
+        SettingsError: the data set is not in the catalog and no folder is given.
+        DownloadError: no archive can be had, or it does not verify.
+    """
+    folder = raw_folder(study.dataset)
+    own = Path(study.root) == folder / IMAGES
+    if not own:
+        record = _use_folder(Path(study.root))
+    elif study.dataset == DEMO:
+        record = _render(folder / IMAGES, settings)
+    else:
+        record = _fetch(folder, _catalogued(study.dataset), settings)
+    if not own and (folder / IMAGES).is_dir():
+        shutil.rmtree(folder / IMAGES)
+    write_json(folder / RECORD, record)
+
+
+def _use_folder(root: Path) -> dict[str, object]:
+    if not root.is_dir():
+        message = (
+            f"study.root {str(root)!r} is no folder; give the folder that holds the categories "
+            "with `clflow study use NAME --root DIR`"
+        )
+        raise DataError(message)
+    say(f"images are read from {root}, nothing is downloaded")
+    return {"origin": "folder"}
+
+
+def _render(images: Path, settings: DownloadSettings) -> dict[str, object]:
+    shutil.rmtree(images, ignore_errors=True)
+    render_demo(images, settings.demo_seed, settings.demo)
+    return {"origin": "rendered", "seed": settings.demo_seed} | settings.demo.model_dump(
+        mode="json"
+    )
+
+
+def _catalogued(name: str) -> Dataset:
+    if name not in dataset_names():
+        message = (
+            f"data set {name!r} cannot be downloaded: known are {', '.join(dataset_names())}; for own images "
+            "use `clflow study use folder --root DIR`"
+        )
+        raise SettingsError(message)
+    return load_dataset(name)
+
+
+def _fetch(folder: Path, dataset: Dataset, settings: DownloadSettings) -> dict[str, object]:
+    local = Path(settings.archive) if settings.archive else None
+    archive = fetch_archive(dataset, ARCHIVES, local=local)
+    (folder / RECORD).unlink(missing_ok=True)
+    extract_archive(archive, folder / IMAGES, top_folder=dataset.top_folder)
+    return {"origin": "archive", "sha256": dataset.sha256, "licence": dataset.licence}

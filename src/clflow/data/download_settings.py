@@ -1,0 +1,19 @@
+"""Settings of the download stage."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clflow.demo.render import DemoSettings
+
+
+class DownloadSettings(BaseModel):
+    """Where the images come from.
+
+    `archive` is a local copy of the data set's archive, used in place of a download and verified all the
+    same; `demo` is what is rendered for the demo data set.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    archive: str | None = None
+    demo_seed: int = Field(0, ge=0)
+    demo: DemoSettings = DemoSettings()

@@ -1,0 +1,115 @@
+"""The train stage: one run per seed, resumable, put in place when all are done."""
+
+import csv
+import io
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clflow.detectors.device import pick_device
+from clflow.detectors.protocol import Detector, TrainingData, Workspace
+from clflow.detectors.registry import Method
+from clflow.files import atomic_folder, digest_of, sha256_of, write_json, write_text
+from clflow.params import parse
+from clflow.paths import FEATURES, RUNS
+from clflow.progress import say
+
+LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
+_CODE = ("detectors", "flows", "backbones")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is made from."""
+
+    study: str
+    dataset: str
+    category: str
+    method: Method
+    settings: dict[str, Any]
+    manifest_digest: str
+    bank_digest: str
+
+    def description(self, seed: int) -> dict[str, Any]:
+        """Return the content of run.json."""
+        return {
+            "study": self.study,
+            "dataset": self.dataset,
+            "category": self.category,
+            "method": self.method.name,
+            "seed": seed,
+            "settings": self.settings,
+            "digests": {"manifest": self.manifest_digest, "bank": self.bank_digest},
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in LIBRARIES},
+            "device": pick_device().type,
+        }
+
+
+def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -> dict[int, float]:
+    """Train one detector per seed into `out/seed-<n>` and return the seconds each took.
+
+    Finished seeds and checkpoints of an interrupted stage are kept aside, under a key of everything that
+    decides the result, and taken up again.
+
+    Raises:
+        TrainingError: a run diverged; nothing is put in place.
+    """
+    work = RUNS / digest_of([run.description(0), _code_digest()])[:16]
+    seconds = {seed: _train_seed(run, data, seed, work) for seed in seeds}
+    with atomic_folder(out) as folder:
+        for seed in seeds:
+            shutil.copytree(work / f"seed-{seed}", folder / f"seed-{seed}")
+    shutil.rmtree(work)
+    return seconds
+
+
+def _train_seed(run: Run, data: TrainingData, seed: int, work: Path) -> float:
+    folder = work / f"seed-{seed}"
+    label = f"{run.method.name} {run.category} seed {seed}"
+    if folder.is_dir():
+        say(f"{label}: already trained")
+        return 0.0
+    start = time.perf_counter()
+    checkpoint = work / f"seed-{seed}.safetensors"
+    say(f"{label}: resuming" if checkpoint.is_file() else f"{label}: training")
+    settings = parse(run.method.settings_model, run.settings, f"train.{run.method.name}")
+    generator = torch.Generator().manual_seed(seed)
+    detector = run.method.detector_class()(settings)
+    detector.fit(data, generator, Workspace(checkpoint, FEATURES))
+    with atomic_folder(folder) as partial:
+        _save(detector, run.description(seed), partial)
+    checkpoint.unlink(missing_ok=True)
+    return time.perf_counter() - start
+
+
+def _save(detector: Detector, description: dict[str, Any], folder: Path) -> None:
+    detector.save(folder)
+    write_json(folder / "run.json", description)
+    rows = detector.history_
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "history.csv", text.getvalue())
+
+
+def _code_digest() -> str:
+    package = Path(str(files("clflow")))
+    sources = sorted(path for name in _CODE for path in (package / name).rglob("*.py"))
+    return digest_of([[path.relative_to(package).as_posix(), sha256_of(path)] for path in sources])
+
+
+def load_run(method: Method, folder: Path) -> Detector:
+    """Return the trained detector of one seed."""
+    return method.detector_class().load(folder)

@@ -1,0 +1,107 @@
+"""The whole of `params.yaml`, checked before anything long runs.
+
+Stages import this lazily: it can stop a stage, it cannot change what a stage writes.
+"""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel
+
+from clflow.data.download_settings import DownloadSettings
+from clflow.data.layouts import layout_names
+from clflow.data.settings import PrepareSettings
+from clflow.detectors.registry import METHODS, find_method
+from clflow.errors import SettingsError, unknown_name
+from clflow.evaluation.settings import EvaluateSettings
+from clflow.params import list_problems, problems_of
+from clflow.study.settings import StudySettings
+from clflow.synthesis.registry import GENERATORS
+from clflow.synthesis.settings import SynthesizeSettings
+from clflow.tables.settings import TabulateSettings
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "study": StudySettings,
+    "download": DownloadSettings,
+    "prepare": PrepareSettings,
+    "synthesize": SynthesizeSettings,
+    "evaluate": EvaluateSettings,
+    "tabulate": TabulateSettings,
+}
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Check every section.
+
+    Raises:
+        SettingsError: everything that is wrong, at once, each with its path.
+    """
+    problems = list(_problems(params))
+    if problems:
+        raise SettingsError(list_problems(problems))
+
+
+def _problems(params: Mapping[str, Any]) -> Iterator[str]:
+    for name in params.keys() - SECTIONS.keys() - {"train"}:
+        yield f"{name}: unknown section{_hint(name, [*SECTIONS, 'train'])}"
+    for name, model in SECTIONS.items():
+        yield from _section_problems(params, name, model)
+    yield from _name_problems(params)
+    yield from _train_problems(params)
+
+
+def _section_problems(
+    params: Mapping[str, Any], name: str, model: type[BaseModel]
+) -> Iterator[str]:
+    values = params.get(name)
+    if isinstance(values, Mapping):
+        yield from problems_of(model, values, name)
+    else:
+        yield (
+            f"{name}: missing section"
+            if values is None
+            else f"{name}: must hold keys (it is {values!r})"
+        )
+
+
+def _name_problems(params: Mapping[str, Any]) -> Iterator[str]:
+    study = params.get("study")
+    layout = study.get("layout") if isinstance(study, Mapping) else None
+    if isinstance(layout, str) and layout not in layout_names():
+        yield f"study.layout: {unknown_name('layout', layout, layout_names())}"
+    synthesize = params.get("synthesize")
+    generator = synthesize.get("generator") if isinstance(synthesize, Mapping) else None
+    if isinstance(generator, str) and generator not in GENERATORS:
+        yield f"synthesize.generator: {unknown_name('generator', generator, GENERATORS)}"
+
+
+def _train_problems(params: Mapping[str, Any]) -> Iterator[str]:
+    sections = params.get("train")
+    if not isinstance(sections, Mapping):
+        yield "train: missing section"
+        return
+    for name, values in sections.items():
+        if name not in METHODS:
+            yield f"train: {unknown_name('method', str(name), METHODS)}"
+        elif not isinstance(values, Mapping):
+            yield f"train.{name}: must hold keys (it is {values!r})"
+        else:
+            method = find_method(name)
+            yield from problems_of(method.settings_model, method.complete(values), f"train.{name}")
+    yield from _study_methods(params, sections)
+
+
+def _study_methods(params: Mapping[str, Any], sections: Mapping[str, Any]) -> Iterator[str]:
+    study = params.get("study")
+    methods = study.get("methods") if isinstance(study, Mapping) else None
+    for name in methods if isinstance(methods, list) else []:
+        if name not in METHODS:
+            yield f"study.methods: {unknown_name('method', str(name), METHODS)}"
+        elif name not in sections:
+            yield f"train.{name}: missing section; study.methods names it"
+
+
+def _hint(name: object, allowed: list[str]) -> str:
+    close = get_close_matches(str(name), allowed, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,47 @@
+"""What every stage script does around its work: settings checked first, errors in one line, runs repeatable."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from clflow.errors import ClflowError
+from clflow.params import parse, read_params, section
+from clflow.study.settings import StudySettings
+
+# cuBLAS reads it at start-up; without it matrix products on a GPU differ from run to run
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+@contextmanager
+def stage() -> Iterator[tuple[StudySettings, dict[str, Any]]]:
+    """Yield the study and all of `params.yaml`; end with one line and exit code 1 on a user's error.
+
+    The whole file is checked before the stage starts, so that a slip in a later section is not found hours on. The
+    checker is imported by name because it cannot change what a stage writes.
+    """
+    try:
+        params = read_params()
+        import_module("clflow.schema").check_params(params)
+        yield parse(StudySettings, section(params, "study"), "study"), params
+    except ClflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def use_deterministic_torch() -> None:
+    """Make torch refuse operations whose result varies from run to run."""
+    import_module("torch").use_deterministic_algorithms(True)
+
+
+def worker_count() -> int:
+    """Return how many processes a stage may use: CLFLOW_WORKERS, else the cores there are."""
+    value = os.environ.get("CLFLOW_WORKERS", "")
+    return max(1, int(value)) if value.isdigit() else len(os.sched_getaffinity(0))
+
+
+def track(event: str, *details: Any) -> None:
+    """Log an event of `clflow.tracking.live` to MLflow, a side channel that never changes or stops a stage."""
+    getattr(import_module("clflow.tracking.live"), event)(*details)

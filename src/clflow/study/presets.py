@@ -1,0 +1,103 @@
+"""Ready-made studies: a data set of the catalog, the demo, or the user's own folder."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clflow.data.catalog import dataset_names, load_dataset
+from clflow.data.layouts import VISA_TABLE, find_categories
+from clflow.demo.render import DemoSettings
+from clflow.detectors.registry import find_method
+from clflow.errors import DataError, SettingsError, unknown_name
+from clflow.paths import raw_folder
+from clflow.study.settings import StudySettings
+
+METHOD_ORDER = ("fastflow", "clflow_paper", "clflow")
+DEFAULT_SEEDS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user asked for; an empty tuple means the preset's own."""
+
+    root: Path | None = None
+    categories: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the presets."""
+    return ("demo", *dataset_names(), "folder")
+
+
+def build_study(preset: str, choice: Choice) -> StudySettings:
+    """Return the study of a preset.
+
+    Raises:
+        SettingsError: an unknown preset, method or category; `folder` without a root, `demo` with one.
+        DataError: the root holds no category.
+    """
+    if preset not in preset_names():
+        raise unknown_name("preset", preset, preset_names())
+    for method in choice.methods:
+        find_method(method)
+    if preset == "folder":
+        return _own_folder(choice)
+    if preset == "demo":
+        return _demo(choice)
+    return _catalogued(preset, choice)
+
+
+def _demo(choice: Choice) -> StudySettings:
+    if choice.root is not None:
+        raise SettingsError("the demo is rendered, it takes no --root; for own images use `folder`")
+    return _study("demo", "mvtec_ad", None, DemoSettings().categories, choice)
+
+
+def _catalogued(name: str, choice: Choice) -> StudySettings:
+    dataset = load_dataset(name)
+    if choice.root is None:
+        return _study(name, dataset.layout, None, dataset.categories, choice)
+    available = find_categories(choice.root, dataset.layout)
+    return _study(name, dataset.layout, choice.root, available, choice)
+
+
+def _own_folder(choice: Choice) -> StudySettings:
+    if choice.root is None:
+        raise SettingsError(
+            "preset 'folder' needs --root DIR, the folder that holds the categories"
+        )
+    root = choice.root.resolve()
+    available = find_categories(choice.root, "folder")
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", root.name).strip("_.-") or "folder"
+    if name in (*dataset_names(), "demo"):
+        name = f"own_{name}"
+    # a root that is itself the one category is taken as the only category of its parent
+    parent = root.name in available and not (root / root.name).is_dir()
+    return _study(name, "folder", choice.root / ".." if parent else choice.root, available, choice)
+
+
+def _study(
+    name: str, layout: str, root: Path | None, available: Sequence[str], choice: Choice
+) -> StudySettings:
+    for category in choice.categories:
+        if category not in available:
+            raise unknown_name("category", category, available)
+    if not available:
+        raise DataError(f"no category found in {root} (layout {layout})")
+    folder = Path(os.path.normpath(root)) if root is not None else raw_folder(name) / "images"
+    record = raw_folder(name) / "source.json"
+    index = folder / VISA_TABLE if layout == "visa" else record
+    return StudySettings(
+        name=name,
+        dataset=name,
+        layout=layout,
+        root=folder.as_posix(),
+        index=index.as_posix(),
+        categories=choice.categories or tuple(available),
+        methods=choice.methods or METHOD_ORDER,
+        seeds=choice.seeds or DEFAULT_SEEDS,
+    )

@@ -1,0 +1,163 @@
+"""A finished study's numbers, kept in the repository: tables, metrics, settings, versions."""
+
+import os
+import platform
+import re
+import shutil
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from clflow.errors import DataError, SettingsError
+from clflow.files import atomic_folder, write_json
+from clflow.tables.results import csv_text, read_results
+from clflow.tables.runs import run_file
+from clflow.tables.write import LATEX, MARKDOWN, RESULTS
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_PACKAGES = (
+    "clflow",
+    "dvc",
+    "FrEIA",
+    "mlflow",
+    "numpy",
+    "opencv-python",
+    "pandas",
+    "scikit-learn",
+    "timm",
+    "torch",
+    "torchvision",
+)
+
+
+class _Study(BaseModel):
+    """What decides whether the tables are those of a study."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    categories: Annotated[tuple[str, ...], Field(min_length=1)]
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+
+
+def save_study(
+    name: str,
+    tables: Path,
+    results: Path,
+    params: Path,
+    out_root: Path,
+    command_note: str | None = None,
+    *,
+    replace: bool = False,
+) -> Path:
+    """Copy the numbers of the study in `params` to `out_root`/`name`, and return that folder.
+
+    `results` is results/runs/<study>. Tables, run files, the study and train sections and the
+    versions of this installation are saved, never an image or a model.
+
+    Raises:
+        SettingsError: a bad or taken name, unreadable params, or a study that is not finished.
+    """
+    folder = _free_folder(out_root, name, replace)
+    sections = _sections(params)
+    study = _study(sections, params)
+    _check_finished(study, tables, results)
+    with atomic_folder(folder) as partial:
+        for file in (RESULTS, MARKDOWN, LATEX):
+            shutil.copyfile(tables / file, partial / file)
+        _copy_runs(study, results, partial / "runs")
+        _write_yaml(partial / "study.yaml", _without_machine_paths(sections))
+        write_json(partial / "environment.json", _environment(command_note))
+    return folder
+
+
+def _free_folder(out_root: Path, name: str, replace: bool) -> Path:
+    if not _NAME.fullmatch(name):
+        raise SettingsError(
+            f"study name {name!r} must be 1 to 64 letters, digits, dots, dashes or underscores "
+            "and start with a letter or digit"
+        )
+    folder = out_root / name
+    if folder.exists() and not replace:
+        raise SettingsError(f"{folder} exists; choose another name or ask to replace it")
+    return folder
+
+
+def _sections(params: Path) -> dict[str, Any]:
+    try:
+        values = YAML(typ="safe", pure=True).load(params.read_text(encoding="utf-8"))
+    except (OSError, YAMLError) as error:
+        raise SettingsError(f"cannot read settings from {params}: {error}") from error
+    if not isinstance(values, dict) or "study" not in values:
+        raise SettingsError(f"{params} has no section `study`; add it")
+    return {"study": values["study"], "train": values.get("train") or {}}
+
+
+def _study(sections: dict[str, Any], params: Path) -> _Study:
+    try:
+        return _Study.model_validate(sections["study"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("study", *first["loc"])))
+        raise SettingsError(f"{params}: {place}: {first['msg']}; mend it") from error
+
+
+def _check_finished(study: _Study, tables: Path, results: Path) -> None:
+    for file in (RESULTS, MARKDOWN, LATEX):
+        if not (tables / file).is_file():
+            raise SettingsError(
+                f"study {study.name!r} is not finished: {tables / file} is missing; run `dvc repro`"
+            )
+    if results.name != study.name:
+        raise SettingsError(f"{results} is not the results folder of the study {study.name!r}")
+    try:
+        frame = read_results(results, study.categories, study.methods, study.seeds)
+    except DataError as error:
+        raise SettingsError(f"study {study.name!r} is not finished: {error}") from error
+    if (tables / RESULTS).read_bytes() != csv_text(frame).encode():
+        raise SettingsError(
+            f"{tables / RESULTS} does not hold the results of study {study.name!r}; run `dvc repro`"
+        )
+
+
+def _copy_runs(study: _Study, results: Path, out: Path) -> None:
+    for method in study.methods:
+        (out / method).mkdir(parents=True)
+        for category in study.categories:
+            source = run_file(results, method, category)
+            shutil.copyfile(source, run_file(out, method, category))
+
+
+def _without_machine_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_machine_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_machine_paths(item) for item in value]
+    if isinstance(value, str):
+        for path in (PurePosixPath(value), PureWindowsPath(value)):
+            if path.is_absolute() or path.parts[:1] in {("~",), ("..",)}:
+                return path.name
+    return value
+
+
+def _write_yaml(path: Path, value: Any) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        yaml.dump(value, file)
+
+
+def _environment(command_note: str | None) -> dict[str, Any]:
+    return {
+        "command": command_note,
+        "cpu_count": os.cpu_count(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in _PACKAGES},
+    }

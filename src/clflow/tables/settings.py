@@ -1,0 +1,28 @@
+"""Settings of the tabulate stage."""
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from clflow.errors import unknown_name
+from clflow.tables.metrics import METRICS
+
+
+class TabulateSettings(BaseModel):
+    """Which metrics get a table of their own, and the decimals of a cell."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metrics: tuple[str, ...] = Field(
+        default=("image_auroc", "image_ap", "pixel_auroc", "aupro_30"), min_length=1
+    )
+    digits: int = Field(default=3, ge=1, le=6)
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_and_distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in METRICS:
+                raise ValueError(str(unknown_name("metric", name, METRICS)))
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"metric {', '.join(repeated)} is listed twice; list each once")
+        return names

@@ -1,0 +1,41 @@
+"""Stage `train`: fit one method on one category, once per seed."""
+
+from pathlib import Path
+
+import typer
+
+from clflow.data.records import read_manifest
+from clflow.detectors.inputs import training_data
+from clflow.detectors.registry import find_method
+from clflow.detectors.runs import Run, train_seeds
+from clflow.files import sha256_of
+from clflow.params import section
+from clflow.paths import bank_folder, manifest_path, model_folder
+from clflow.progress import say
+from clflow.stage import stage, track, use_deterministic_torch
+
+
+def main(method: str, category: str) -> None:
+    with stage() as (study, params):
+        use_deterministic_torch()
+        manifest = read_manifest(manifest_path(study.name, category))
+        bank = bank_folder(study.name, category)
+        found = find_method(method)
+        run = Run(
+            study=study.name,
+            dataset=study.dataset,
+            category=category,
+            method=found,
+            settings=found.complete(section(params, f"train.{method}")),
+            manifest_digest=manifest.digest,
+            bank_digest=sha256_of(bank / "train" / "manifest.jsonl"),
+        )
+        data = training_data(manifest, Path(study.root), bank)
+        seconds = train_seeds(run, data, study.seeds, model_folder(study.name, method, category))
+        for seed, duration in seconds.items():
+            say(f"{method} {category} seed {seed}: trained in {duration:.0f} s")
+        track("log_training", study.name, method, category, seconds)
+
+
+if __name__ == "__main__":
+    typer.run(main)
