@@ -177,8 +177,12 @@ def exposure_of_changes(*pixels: tuple[int, int], level: float = 5) -> Exposure:
     [
         pytest.param([(20, 20)], [(20, 20)], id="one pixel stays one"),
         pytest.param([(0, 0)], [(0, 0)], id="nothing grows at the border"),
-        pytest.param([(9, 20), (9, 22)], [(9, 20), (9, 21), (9, 22)], id="a gap is closed"),
-        pytest.param([(9, 20), (9, 26)], [(9, 20), (9, 26)], id="a wide gap stays"),
+        pytest.param(
+            [(8, 21), (9, 20), (9, 22), (10, 21)],
+            [(8, 21), (9, 20), (9, 21), (9, 22), (10, 21)],
+            id="a pinhole is closed",
+        ),
+        pytest.param([(9, 20), (9, 26)], [(9, 20), (9, 26)], id="distant pixels stay apart"),
     ],
 )
 def test_mask_by_hand(pixels: list[tuple[int, int]], expected: list[tuple[int, int]]) -> None:

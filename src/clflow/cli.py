@@ -71,10 +71,13 @@ def study_show() -> None:
     """Print the results table, and where tables and pictures are."""
     from clflow.params import parse, read_params, section
     from clflow.study.settings import StudySettings
+    from clflow.tables.settings import TabulateSettings
     from clflow.tables.show import print_results
 
-    study = parse(StudySettings, section(read_params(), "study"), "study")
-    print_results(Console(), study, TABLES)
+    params = read_params()
+    study = parse(StudySettings, section(params, "study"), "study")
+    settings = parse(TabulateSettings, section(params, "tabulate"), "tabulate")
+    print_results(Console(), study, TABLES, settings)
 
 
 @study_app.command("save")

@@ -37,7 +37,8 @@ DEFAULT = DemoSettings()
 def render_demo(target: Path, seed: int = 0, settings: DemoSettings = DEFAULT) -> None:
     """Write `<target>/<category>` in the MVTec AD layout, replacing what is there.
 
-    An image depends on the seed, its size and its own path alone, not on how many are rendered.
+    An image depends on the seed, its size and its own path alone, not on how many are rendered;
+    with the same releases of NumPy and OpenCV its bytes are the same.
 
     Raises:
         StorageError: a folder cannot be written; a category is written whole or not at all.

@@ -117,7 +117,8 @@ def depth_inside(plate: Plate, x: Array, y: Array) -> Array:
     radius = np.hypot(x, y)
     depth = np.minimum(plate.outer - radius, radius - plate.bore)
     for hole_x, hole_y, hole_radius in plate.holes:
-        depth = np.minimum(depth, np.hypot(x - hole_x, y - hole_y) - hole_radius)
+        gap = np.sqrt(np.square(x - hole_x) + np.square(y - hole_y)) - hole_radius
+        depth = np.minimum(depth, gap)
     return depth + plate.rim
 
 

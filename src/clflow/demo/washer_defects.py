@@ -6,7 +6,6 @@ import numpy as np
 
 from clflow.demo.category import Category
 from clflow.demo.fields import (
-    Array,
     along_curve,
     distance_to_curve,
     grid,
@@ -61,21 +60,21 @@ def dent(washer: Washer, rng: np.random.Generator) -> Washer:
     return replace(washer, relief=washer.relief + np.float32(radius * steepness) * bell)
 
 
-def _rim_angle(plate: Plate, x: Array, y: Array, edge: int) -> tuple[Array, Array]:
-    """Return the angle around one circle and the distance from it; edge -1 outer, -2 bore."""
-    if edge < 0:
-        radius = plate.outer if edge == -1 else plate.bore
-        return np.arctan2(y, x), np.abs(np.hypot(x, y) - radius)
-    hole_x, hole_y, radius = plate.holes[edge]
-    return np.arctan2(y - hole_y, x - hole_x), np.abs(np.hypot(x - hole_x, y - hole_y) - radius)
+def _edge(plate: Plate, which: int) -> tuple[float, float, float]:
+    """Return centre and radius of an edge: -1 outer, -2 bore, otherwise the number of a hole."""
+    if which < 0:
+        return 0.0, 0.0, plate.outer if which == -1 else plate.bore
+    x, y, radius = plate.holes[which]
+    return float(x), float(y), float(radius)
 
 
 def burr(washer: Washer, rng: np.random.Generator) -> Washer:
     """Return the plate with torn metal standing out over one of its edges, or broken out."""
-    edge = int(rng.integers(-2, HOLES))
-    theta, gap = _rim_angle(washer.plate, *washer.frame(), edge)
+    center_x, center_y, radius = _edge(washer.plate, int(rng.integers(-2, HOLES)))
+    x, y = washer.frame()
+    theta = np.arctan2(y - center_y, x - center_x)
+    gap = np.hypot(x - center_x, y - center_y) - radius
     reach, length = log_uniform(rng, 0.005, 0.016), log_uniform(rng, 0.025, 0.08)
-    radius = {-1: washer.plate.outer, -2: washer.plate.bore}.get(edge, 0.038)
     turn = np.angle(np.exp(1j * (theta - rng.uniform(-np.pi, np.pi)))).astype(np.float32)
     arc = turn * np.float32(radius / length)
     ragged = 1 + 0.35 * np.sin(9 * arc + rng.uniform(0, 6)) + 0.25 * np.sin(17 * arc)

@@ -1,6 +1,7 @@
 """The texture category: a plain weave of two yarns, filling the image."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class Yarn:
     fibres: Array
     dye: Array
 
-    @property
+    @cached_property
     def index(self) -> NDArray[np.intp]:
         """Number of the thread at every pixel."""
         return np.floor(self.position).astype(np.intp)
@@ -90,11 +91,11 @@ def draw_weave(rng: np.random.Generator, size: int) -> Weave:
 
 def _thread_height(yarn: Yarn, crossing: Yarn, lift: int) -> Array:
     """Return the upper side of a yarn's threads in thread spacings, `_GROUND` between them."""
-    offset = yarn.position - np.floor(yarn.position) - np.float32(0.5)
+    offset = yarn.position - as_array(yarn.index) - np.float32(0.5)
     section = np.square(0.5 * yarn.width) - np.square(offset)
-    side = 1 - 2 * (yarn.index % 2)
-    crimp = lift * side * np.sin(np.float32(np.pi) * crossing.position)
-    height = np.sqrt(np.maximum(section, 0)) + np.float32(0.3) * crimp.astype(np.float32)
+    side = as_array(lift - 2 * lift * (yarn.index & 1))
+    crimp = side * np.sin(np.float32(np.pi) * crossing.position)
+    height = np.sqrt(np.maximum(section, 0)) + np.float32(0.3) * crimp
     return np.where(section > 0, height, np.float32(_GROUND))
 
 

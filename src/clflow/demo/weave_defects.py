@@ -60,7 +60,7 @@ def wrong_color(weave: Weave, rng: np.random.Generator) -> Weave:
 
 def _frayed(yarn: Yarn, depth: Array, rng: np.random.Generator) -> Yarn:
     """Return the yarn cut where `depth` is positive, every thread at a length of its own."""
-    ends = as_array(rng.normal(0, 0.25, yarn.tone.shape[1]))
+    ends = as_array(rng.normal(0, 0.25, size=(yarn.tone.shape[1],)))
     cut = ramp(depth + np.take(ends, yarn.index, mode="clip"), -0.15, 0.1)
     return replace(yarn, width=yarn.width * (1 - cut))
 

@@ -1,10 +1,21 @@
 """What a study is: a data set, categories, methods and seeds."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+
+def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    repeated = [item for item in dict.fromkeys(items) if items.count(item) > 1]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is given more than once")
+    return items
+
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class StudySettings(BaseModel):
@@ -21,6 +32,6 @@ class StudySettings(BaseModel):
     layout: str
     root: str = Field(min_length=1)
     index: str = Field(min_length=1)
-    categories: tuple[Name, ...] = Field(min_length=1)
-    methods: tuple[Name, ...] = Field(min_length=1)
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(min_length=1)
+    categories: Annotated[tuple[Name, ...], AfterValidator(_distinct)] = Field(min_length=1)
+    methods: Annotated[tuple[Name, ...], AfterValidator(_distinct)] = Field(min_length=1)
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(_distinct)] = Field(min_length=1)

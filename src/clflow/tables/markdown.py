@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from clflow.tables.notes import count_table, notes, protocol_lines
+from clflow.tables.notes import count_table, notes, protocol_lines, words
 from clflow.tables.runs import Run
 from clflow.tables.settings import TabulateSettings
 from clflow.tables.summary import Cell, Summary, rows_of, summarize
@@ -27,19 +27,21 @@ def render_markdown(
 ) -> str:
     """Return the whole of summary.md."""
     seeds = list(results["seed"].unique())
-    shown = dict.fromkeys((*settings.metrics, *_DECISIONS))
+    names = dict.fromkeys((*settings.metrics, *_DECISIONS))
+    summaries = {name: summarize(results, name) for name in names}
+    decisions = [summaries[name] for name in _DECISIONS]
     blocks = [
         f"# {escape(study)}: results on {escape(dataset)}",
-        "Best in bold. Every value by seed is in `results.csv`.",
-        *(_metric(summarize(results, name), settings.digits) for name in settings.metrics),
+        "The best of several methods is in bold. Every value by seed is in `results.csv`.",
+        *(_metric(summaries[name], settings.digits) for name in settings.metrics),
         "## Decisions at a fixed threshold",
         "Precision, recall, F1 and FPR are at the threshold set from good validation images alone; "
         "F1-max (oracle) is the best F1 of any threshold, chosen with the test labels.",
-        _markdown(_decisions(results, settings.digits)),
+        _markdown(_decisions(decisions, settings.digits)),
         "## Protocol",
         _bullets(protocol_lines(runs, seeds)),
         _markdown(count_table(runs)),
-        *_section("## Notes", notes(results, list(shown))),
+        *_section("## Notes", notes(runs, seeds, summaries.values())),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -50,10 +52,9 @@ def _metric(summary: Summary, digits: int) -> str:
     return f"## {summary.metric.title}\n\n{_markdown(table)}"
 
 
-def _decisions(results: pd.DataFrame, digits: int) -> pd.DataFrame:
-    summaries = [summarize(results, name) for name in _DECISIONS]
+def _decisions(summaries: Sequence[Summary], digits: int) -> pd.DataFrame:
     columns = [rows_of(summary, digits) for summary in summaries]
-    titles = [summary.metric.title.removeprefix("Image ") for summary in summaries]
+    titles = [words(summary.metric.title.removeprefix("Image ")) for summary in summaries]
     rows = [
         [label, method, *(column[i].cells[j].text for column in columns)]
         for i, label in enumerate([*summaries[0].categories, "mean"])

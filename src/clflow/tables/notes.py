@@ -1,12 +1,11 @@
 """What a reader must know beside the numbers: the protocol, what was counted, what is undefined."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from clflow.tables.metrics import METRICS
 from clflow.tables.runs import Run
-from clflow.tables.summary import UNDEFINED, summarize
+from clflow.tables.summary import UNDEFINED, Summary
 
 
 def protocol_lines(runs: Sequence[Run], seeds: Sequence[int]) -> list[str]:
@@ -15,12 +14,9 @@ def protocol_lines(runs: Sequence[Run], seeds: Sequence[int]) -> list[str]:
         f"Numbers are fractions, not percentages. Seeds: {', '.join(map(str, seeds))}.",
         "With several seeds a cell is the mean ± sample standard deviation over them. The mean "
         "over categories is unweighted: taken per seed, then summarized over seeds.",
-        "Each model is the one after its last training step; none is chosen on test images.",
-        "Scores are used raw, with nothing rescaled by the test images.",
-        "Oracle metrics choose their threshold with the test labels: an upper bound, not a result.",
     ]
     keys = dict.fromkeys(key for run in runs for key in run.protocol)
-    return fixed + [f"{_words(key)}: {_agreed(runs, key)}." for key in keys]
+    return fixed + [f"{words(key)}: {_agreed(runs, key)}." for key in keys]
 
 
 def count_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -33,38 +29,35 @@ def count_table(runs: Sequence[Run]) -> pd.DataFrame:
         for run in own if differ else own[:1]:
             label = f"{category} ({run.method})" if differ else category
             rows.append([label, *(str(run.counts.get(key, UNDEFINED)) for key in keys)])
-    return pd.DataFrame(rows, columns=["Category", *map(_words, keys)])
+    return pd.DataFrame(rows, columns=["Category", *map(words, keys)])
 
 
-def notes(results: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Return what qualifies the metrics `names` of a tidy table."""
-    found = []
-    if results["seed"].nunique() == 1:
-        found.append("Only one seed was run: there is no standard deviation.")
-    without = _without_pixel_metrics(results)
-    if without:
-        found.append(f"No usable ground-truth masks, so no pixel metrics: {', '.join(without)}.")
-    return found + [note for name in names if (note := _undefined(results, name))]
+def notes(runs: Sequence[Run], seeds: Sequence[int], summaries: Iterable[Summary]) -> list[str]:
+    """Return what qualifies the metrics that are shown."""
+    single = ["Only one seed was run: there is no standard deviation."] if len(seeds) == 1 else []
+    undefined = (note for summary in summaries if (note := _undefined(summary)))
+    return [*single, *_unmarked(runs), *undefined]
 
 
-def _undefined(results: pd.DataFrame, name: str) -> str | None:
-    summary = summarize(results, name)
-    undefined = [name for name in summary.categories if name not in summary.averaged]
+def _unmarked(runs: Sequence[Run]) -> list[str]:
+    counts = {run.category: run.counts for run in runs}
+    return [
+        f"{category}: {unmarked} of {own.get('test_anomalous', 0)} anomalous test images have no "
+        "marked pixel and are left out of pixel metrics."
+        for category, own in counts.items()
+        if (unmarked := own.get("test_without_mask", 0))
+    ]
+
+
+def _undefined(summary: Summary) -> str | None:
+    undefined = [each for each in summary.categories if each not in summary.averaged]
     if not undefined:
         return None
-    title, listed = summary.metric.title, ", ".join(undefined)
-    reach = "for no category" if not summary.averaged else f"is the {summary.mean_label}"
+    last = f"its last row is the {summary.mean_label}" if summary.averaged else "it has no mean"
     return (
-        f"{title} is undefined for at least one method and seed on {listed}; "
-        f"its mean {'is defined ' if not summary.averaged else ''}{reach}."
+        f"{summary.metric.title} is undefined for at least one method and seed on "
+        f"{', '.join(undefined)}; {last}."
     )
-
-
-def _without_pixel_metrics(results: pd.DataFrame) -> list[str]:
-    pixel = [metric.name for metric in METRICS.values() if metric.level == "pixel"]
-    values = results[results["metric"].isin(pixel)]
-    defined = set(values.loc[values["value"].notna(), "category"])
-    return [category for category in values["category"].unique() if category not in defined]
 
 
 def _agreed(runs: Sequence[Run], key: str) -> str:
@@ -83,6 +76,7 @@ def _names(own: Sequence[Run], runs: Sequence[Run]) -> str:
     return ", ".join(f"{run.method} on {run.category}" for run in own)
 
 
-def _words(key: str) -> str:
-    words = key.replace("_", " ")
-    return words[:1].upper() + words[1:]
+def words(key: str) -> str:
+    """Return a key as the start of a sentence."""
+    text = key.replace("_", " ")
+    return text[:1].upper() + text[1:]

@@ -1,5 +1,6 @@
 """The tidy table of a study: one row per category, method, seed and metric."""
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -57,10 +58,13 @@ def load_results(path: Path) -> pd.DataFrame:
         return pd.read_csv(
             path,
             usecols=list(COLUMNS),
-            dtype={**text, "seed": int, "value": float},
+            dtype={**text, "seed": int},
+            converters={"value": _number},
             keep_default_na=False,
-            na_values={"value": [""]},
-            float_precision="round_trip",
         )
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read results from {path}: {error}; run `dvc repro`") from error
+
+
+def _number(field: str) -> float:
+    return float(field) if field else math.nan

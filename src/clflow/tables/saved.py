@@ -6,14 +6,14 @@ import re
 import shutil
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from clflow.errors import DataError, SettingsError
 from clflow.files import atomic_folder, write_json
+from clflow.params import parse, read_params, section
+from clflow.study.settings import StudySettings
 from clflow.tables.results import csv_text, read_results
 from clflow.tables.runs import run_file
 from clflow.tables.write import LATEX, MARKDOWN, RESULTS
@@ -32,17 +32,6 @@ _PACKAGES = (
     "torch",
     "torchvision",
 )
-
-
-class _Study(BaseModel):
-    """What decides whether the tables are those of a study."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    categories: Annotated[tuple[str, ...], Field(min_length=1)]
-    methods: Annotated[tuple[str, ...], Field(min_length=1)]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
 
 
 def save_study(
@@ -64,8 +53,9 @@ def save_study(
         SettingsError: a bad or taken name, unreadable params, or a study that is not finished.
     """
     folder = _free_folder(out_root, name, replace)
-    sections = _sections(params)
-    study = _study(sections, params)
+    values = read_params(params)
+    sections = {name: section(values, name) for name in ("study", "train")}
+    study = parse(StudySettings, sections["study"], "study")
     _check_finished(study, tables, results)
     with atomic_folder(folder) as partial:
         for file in (RESULTS, MARKDOWN, LATEX):
@@ -88,26 +78,7 @@ def _free_folder(out_root: Path, name: str, replace: bool) -> Path:
     return folder
 
 
-def _sections(params: Path) -> dict[str, Any]:
-    try:
-        values = YAML(typ="safe", pure=True).load(params.read_text(encoding="utf-8"))
-    except (OSError, YAMLError) as error:
-        raise SettingsError(f"cannot read settings from {params}: {error}") from error
-    if not isinstance(values, dict) or "study" not in values:
-        raise SettingsError(f"{params} has no section `study`; add it")
-    return {"study": values["study"], "train": values.get("train") or {}}
-
-
-def _study(sections: dict[str, Any], params: Path) -> _Study:
-    try:
-        return _Study.model_validate(sections["study"])
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, ("study", *first["loc"])))
-        raise SettingsError(f"{params}: {place}: {first['msg']}; mend it") from error
-
-
-def _check_finished(study: _Study, tables: Path, results: Path) -> None:
+def _check_finished(study: StudySettings, tables: Path, results: Path) -> None:
     for file in (RESULTS, MARKDOWN, LATEX):
         if not (tables / file).is_file():
             raise SettingsError(
@@ -125,7 +96,7 @@ def _check_finished(study: _Study, tables: Path, results: Path) -> None:
         )
 
 
-def _copy_runs(study: _Study, results: Path, out: Path) -> None:
+def _copy_runs(study: StudySettings, results: Path, out: Path) -> None:
     for method in study.methods:
         (out / method).mkdir(parents=True)
         for category in study.categories:
@@ -140,23 +111,20 @@ def _without_machine_paths(value: Any) -> Any:
         return [_without_machine_paths(item) for item in value]
     if isinstance(value, str):
         for path in (PurePosixPath(value), PureWindowsPath(value)):
-            if path.is_absolute() or path.parts[:1] in {("~",), ("..",)}:
+            if path.is_absolute() or {"~", ".."} & set(path.parts):
                 return path.name
     return value
 
 
 def _write_yaml(path: Path, value: Any) -> None:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        yaml.dump(value, file)
+        YAML().dump(value, file)
 
 
 def _environment(command_note: str | None) -> dict[str, Any]:
     return {
-        "command": command_note,
         "cpu_count": os.cpu_count(),
+        "note": command_note,
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},

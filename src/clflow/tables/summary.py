@@ -111,8 +111,8 @@ def _row(
 
 def _best(values: Sequence[float], metric: Metric) -> float | None:
     defined = [value for value in values if not math.isnan(value)]
-    # The only method is not the best of anything.
-    if len(values) < 2 or not defined or metric.better is None:
+    # Alone, a method is not the best of anything.
+    if len(defined) < 2 or metric.better is None:
         return None
     return max(defined) if metric.better == "higher" else min(defined)
 

@@ -1,0 +1,47 @@
+"""Logging from a stage: MLflow may fail, the stage may not."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ParamSpec
+
+from clflow.paths import TABLES
+from clflow.progress import say
+from clflow.tracking.runs import log_evaluation, log_tables, log_training
+from clflow.tracking.store import TrackingError
+
+Arguments = ParamSpec("Arguments")
+
+_ROOT = Path()
+
+
+def quietly(
+    log: Callable[Arguments, object], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> None:
+    """Log, or say in one line why MLflow could not; CLFLOW_TRACKING=off skips it."""
+    if os.environ.get("CLFLOW_TRACKING", "").lower() == "off":
+        return
+    try:
+        log(*args, **kwargs)
+    except TrackingError as error:
+        say(f"warning: {error}")
+
+
+def track_training(study: str, method: str, category: str, seconds: Mapping[int, float]) -> None:
+    """Log the trained models of a category, given the seconds that each seed took."""
+
+    def log_seeds() -> None:
+        for seed, duration in seconds.items():
+            log_training(_ROOT, study, method, category, seed, duration)
+
+    quietly(log_seeds)
+
+
+def track_evaluation(study: str, method: str, category: str) -> None:
+    """Log the metrics of a category."""
+    quietly(log_evaluation, _ROOT, study, method, category)
+
+
+def track_tables(study: str) -> None:
+    """Log the results tables."""
+    quietly(log_tables, _ROOT, study, TABLES)

@@ -1,0 +1,168 @@
+"""The plain files of a study that are logged, read and checked."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from clflow.errors import DataError
+from clflow.files import digest_of, sha256_of
+from clflow.paths import result_path, seed_folder
+from clflow.tracking.store import Point
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Description(BaseModel):
+    """run.json: what a model was made from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    study: str
+    dataset: str
+    category: str
+    method: str
+    seed: int
+    settings: dict[str, Any]
+    digests: dict[str, str]
+    versions: dict[str, str]
+    device: str
+
+
+class Result(BaseModel):
+    """Metrics of one method on one category, per seed; None where a metric is undefined."""
+
+    model_config = ConfigDict(frozen=True)
+
+    study: str
+    category: str
+    method: str
+    protocol: dict[str, str]
+    counts: dict[str, int]
+    digests: dict[str, str]
+    seeds: dict[int, dict[str, float | None]]
+
+    def digest(self, seed: int) -> str:
+        """Return the digest of all that concerns one seed."""
+        shared = self.model_dump(include={"protocol", "counts", "digests"})
+        return digest_of(shared | {"metrics": self.seeds[seed]})
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """One trained model; `key` is the digest of its description, curves and model.json."""
+
+    folder: Path
+    description: Description
+    key: str
+
+    @property
+    def history(self) -> Path:
+        """Training curves, one row per logged step."""
+        return self.folder / "history.csv"
+
+    @property
+    def model(self) -> Path:
+        """What the weights belong to."""
+        return self.folder / "model.json"
+
+    @property
+    def weights(self) -> Path:
+        """The weights."""
+        return self.folder / "model.safetensors"
+
+
+def load_training(root: Path, study: str, method: str, category: str, seed: int) -> TrainedRun:
+    """Return a trained run.
+
+    Raises:
+        DataError: a file is missing, malformed or belongs to another run.
+    """
+    folder = root / seed_folder(study, method, category, seed)
+    content = _read_json(folder / "run.json")
+    description = _parse(Description, content, folder / "run.json")
+    place = {"study": study, "method": method, "category": category, "seed": seed}
+    _check_place(description, place, folder / "run.json")
+    history, model = folder / "history.csv", _read_json(folder / "model.json")
+    if not history.is_file():
+        raise DataError(f"{history} is missing; run `dvc repro` or `dvc checkout` to restore it")
+    key = digest_of({"run": content, "history": sha256_of(history), "model": model})
+    return TrainedRun(folder, description, key)
+
+
+def load_result(root: Path, study: str, method: str, category: str) -> Result:
+    """Return the metrics of one method on one category.
+
+    Raises:
+        DataError: the file is missing, malformed or belongs to other models.
+    """
+    path = root / result_path(study, method, category)
+    result = _parse(Result, _read_json(path), path)
+    _check_place(result, {"study": study, "method": method, "category": category}, path)
+    return result
+
+
+def load_curves(path: Path) -> list[Point]:
+    """Return the points of every column of history.csv but `step` and `epoch`; blanks are left out.
+
+    Raises:
+        DataError: a value is not a number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [point for row in csv.DictReader(file) for point in _row_points(row)]
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"{path} is not a table of numbers with a column step ({error}); run `dvc repro`"
+        raise DataError(message) from error
+
+
+def _row_points(row: Mapping[str, str]) -> Iterator[Point]:
+    step = int(row["step"])
+    for name, value in row.items():
+        if name not in ("step", "epoch") and value:
+            yield Point(name, float(value), step)
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings under dotted names; values that are not text are written as JSON."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        message = f"{path} is missing; run `dvc repro` or `dvc checkout` to restore it"
+        raise DataError(message) from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}; run `dvc repro` to rewrite it") from error
+
+
+def _parse(model: type[Model], content: Any, path: Path) -> Model:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "content"
+        message = f"{path}: {place}: {first['msg']}; run `dvc repro` to rewrite it"
+        raise DataError(message) from error
+
+
+def _check_place(record: BaseModel, expected: Mapping[str, object], path: Path) -> None:
+    for name, value in expected.items():
+        found = getattr(record, name)
+        if found != value:
+            raise DataError(
+                f"{path} was written for {name} {found!r}, but its place is that of {value!r}; "
+                f"results are not moved by hand: run `dvc repro`"
+            )

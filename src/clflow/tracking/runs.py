@@ -1,0 +1,175 @@
+"""What a study becomes in MLflow: experiment = study, parent run = method, child run = one seed.
+
+Everything is read from plain files and keyed by their digests: logging twice changes nothing.
+"""
+
+import math
+from pathlib import Path
+
+from clflow.files import sha256_of
+from clflow.paths import overlays_folder, scores_folder, seed_folder
+from clflow.progress import say
+from clflow.tracking.changes import Changes
+from clflow.tracking.means import load_means
+from clflow.tracking.provenance import repository_tags
+from clflow.tracking.records import (
+    Description,
+    Result,
+    TrainedRun,
+    flatten,
+    load_curves,
+    load_result,
+    load_training,
+)
+from clflow.tracking.store import Entry, Point, Store, open_store
+
+KIND = "clflow.kind"
+KEY = "clflow.key"
+METHOD = "clflow.method"
+EVALUATED = "clflow.evaluated"
+TABULATED = "clflow.tabulated"
+PARENT = "mlflow.parentRunId"
+
+
+def log_training(
+    root: Path, study: str, method: str, category: str, seed: int, seconds: float | None = None
+) -> Changes:
+    """Log a trained model: settings, curves, digests; `seconds` is how long training took.
+
+    Raises:
+        DataError: a file of the run is missing or malformed.
+        TrackingError: MLflow failed.
+    """
+    run = load_training(root, study, method, category, seed)
+    with open_store(root) as store:
+        return _child(store, root, run, seconds)[1]
+
+
+def log_evaluation(root: Path, study: str, method: str, category: str) -> Changes:
+    """Log metrics, scores and pictures of every seed to its run; a missing run is logged first.
+
+    Seeds whose model is not on this disk, as in a fresh clone, are left out with a note.
+
+    Raises:
+        DataError: a file is missing or malformed.
+        TrackingError: MLflow failed.
+    """
+    result = load_result(root, study, method, category)
+    place = (study, method, category)
+    here = [seed for seed in sorted(result.seeds) if (root / seed_folder(*place, seed)).is_dir()]
+    absent = sorted(result.seeds.keys() - set(here))
+    if absent:
+        say(f"MLflow: no model of {'/'.join(place)} seeds {absent} on disk; `dvc pull` and sync")
+    runs = [load_training(root, *place, seed) for seed in here]
+    changes = Changes()
+    with open_store(root) as store:
+        for run in runs:
+            entry, change = _child(store, root, run, None)
+            changes |= change | _evaluate(store, root, entry, result, run.description.seed)
+    return changes
+
+
+def log_tables(root: Path, study: str, tables: Path) -> Changes:
+    """Log the results tables as a run of their own and the means to the run of each method.
+
+    Raises:
+        DataError: results.csv is missing or malformed.
+        TrackingError: MLflow failed.
+    """
+    folder = root / tables
+    means = load_means(folder / "results.csv")
+    key = sha256_of(folder / "results.csv")
+    with open_store(root) as store:
+        experiment = store.experiment(study)
+        for method, metrics in means.items():
+            _log_means(store, _parent(store, experiment, method), metrics, key)
+        identity = {KIND: "tables", KEY: key}
+        found = store.find(experiment, identity)
+        if found:
+            return Changes(unchanged=frozenset([found.id]))
+        run = store.start(experiment, "tables", identity | repository_tags(root))
+        for name in ("results.csv", "summary.md", "summary.tex"):
+            store.upload(run, folder / name)
+        store.finish(run)
+    return Changes(created=frozenset([run.id]))
+
+
+def _child(
+    store: Store, root: Path, run: TrainedRun, seconds: float | None
+) -> tuple[Entry, Changes]:
+    description = run.description
+    experiment = store.experiment(description.study)
+    identity = {KIND: "run", KEY: run.key}
+    found = store.find(experiment, identity)
+    if found:
+        return found, Changes(unchanged=frozenset([found.id]))
+    points = load_curves(run.history)
+    parent = _parent(store, experiment, description.method)
+    tags = identity | {PARENT: parent.id} | _tags(run) | repository_tags(root)
+    name = f"{description.category}/seed-{description.seed}"
+    entry = store.start(experiment, name, tags)
+    store.log_params(entry, flatten(description.settings))
+    store.log_points(entry, points + ([Point("train_seconds", seconds)] if seconds else []))
+    for path in (run.model, run.history):
+        store.upload(entry, path)
+    store.finish(entry)
+    return entry, Changes(created=frozenset([entry.id]))
+
+
+def _parent(store: Store, experiment: str, method: str) -> Entry:
+    identity = {KIND: "method", METHOD: method}
+    found = store.find(experiment, identity)
+    if found:
+        return found
+    parent = store.start(experiment, method, identity)
+    store.finish(parent)
+    return parent
+
+
+def _tags(run: TrainedRun) -> dict[str, str]:
+    about: Description = run.description
+    tags = {
+        "clflow.dataset": about.dataset,
+        "clflow.category": about.category,
+        METHOD: about.method,
+        "clflow.seed": str(about.seed),
+        "clflow.device": about.device,
+    }
+    tags |= {f"clflow.digest.{name}": value for name, value in about.digests.items()}
+    tags |= {f"clflow.version.{name}": value for name, value in about.versions.items()}
+    if run.weights.is_file():
+        tags["clflow.digest.weights"] = sha256_of(run.weights)
+    return tags
+
+
+def _evaluate(store: Store, root: Path, entry: Entry, result: Result, seed: int) -> Changes:
+    digest = result.digest(seed)
+    if entry.tags.get(EVALUATED) == digest:
+        return Changes(unchanged=frozenset([entry.id]))
+    place = (result.study, result.method, result.category)
+    store.log_points(entry, _metric_points(result.seeds[seed], entry))
+    store.upload(entry, root / scores_folder(*place) / f"seed-{seed}.parquet")
+    if seed == min(result.seeds):
+        store.upload(entry, root / overlays_folder(*place), "overlays")
+    tags = {f"clflow.protocol.{name}": value for name, value in result.protocol.items()}
+    tags |= {f"clflow.count.{name}": str(count) for name, count in result.counts.items()}
+    store.log_tags(entry, tags)
+    store.log_tags(entry, {EVALUATED: digest})
+    return Changes(updated=frozenset([entry.id]))
+
+
+def _metric_points(metrics: dict[str, float | None], entry: Entry) -> list[Point]:
+    # MLflow cannot remove a metric: one that has become undefined is overwritten by NaN.
+    values = {
+        name: math.nan if value is None else value
+        for name, value in metrics.items()
+        if value is not None or name in entry.metrics
+    }
+    return [Point(name, value) for name, value in values.items()]
+
+
+def _log_means(store: Store, parent: Entry, metrics: dict[str, float], key: str) -> None:
+    if parent.tags.get(TABULATED) == key:
+        return
+    store.log_points(parent, [Point(f"mean_{name}", value) for name, value in metrics.items()])
+    store.log_tags(parent, {TABULATED: key})

@@ -1,0 +1,60 @@
+"""Bring MLflow up to date with the files on disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clflow.params import parse, read_params, section
+from clflow.paths import PARAMS, TABLES, model_folder, results_folder
+from clflow.progress import track
+from clflow.study.settings import StudySettings
+from clflow.tracking.changes import Changes
+from clflow.tracking.runs import log_evaluation, log_tables, log_training
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """How many runs were made, got new results, and were already complete."""
+
+    created: int
+    updated: int
+    unchanged: int
+
+
+def sync(root: Path) -> SyncReport:
+    """Log all models, results and tables on disk that MLflow lacks; a second call does nothing.
+
+    Raises:
+        DataError: a file is missing or malformed.
+        SettingsError: there are tables, but params.yaml does not name their study.
+        TrackingError: MLflow failed.
+    """
+    changes = Changes()
+    trained, evaluated = _trained(root), _evaluated(root)
+    for study, method, category, seed in track(trained, "sync models", len(trained)):
+        changes |= log_training(root, study, method, category, seed)
+    for study, method, category in track(evaluated, "sync results", len(evaluated)):
+        changes |= log_evaluation(root, study, method, category)
+    if (root / TABLES / "results.csv").is_file():
+        settings = parse(StudySettings, section(read_params(root / PARAMS), "study"), "study")
+        changes |= log_tables(root, settings.name, TABLES)
+    return SyncReport(len(changes.created), len(changes.updated), len(changes.unchanged))
+
+
+def _trained(root: Path) -> list[tuple[str, str, str, int]]:
+    found = _places(root, model_folder("*", "*", "*") / "seed-*" / "run.json")
+    return [
+        (study, method, category, int(seed.removeprefix("seed-")))
+        for _, study, method, category, seed, _ in found
+        if seed.removeprefix("seed-").isdigit()
+    ]
+
+
+def _evaluated(root: Path) -> list[tuple[str, str, str]]:
+    found = _places(root, results_folder("*") / "*" / "*.json")
+    return [(study, method, name.removesuffix(".json")) for *_, study, method, name in found]
+
+
+def _places(root: Path, pattern: Path) -> list[tuple[str, ...]]:
+    # Hidden names are folders that a stage is still writing.
+    places = sorted(path.relative_to(root).parts for path in root.glob(str(pattern)))
+    return [parts for parts in places if not any(part.startswith(".") for part in parts)]

@@ -1,0 +1,199 @@
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from clflow.errors import SettingsError, StorageError
+from clflow.files import write_json
+from clflow.study.settings import StudySettings
+from clflow.tables.metrics import METRICS
+from clflow.tables.saved import save_study
+from clflow.tables.settings import TabulateSettings
+from clflow.tables.write import write_tables
+
+STUDY: dict[str, Any] = {
+    "name": "small",
+    "dataset": "own",
+    "layout": "folder",
+    "root": "/srv/secret/images",
+    "index": "data/raw/own/source.json",
+    "categories": ["bolt", "washer"],
+    "methods": ["fastflow", "clflow"],
+    "seeds": [0, 1],
+}
+KINDS = {".csv", ".md", ".tex", ".json", ".yaml"}
+
+
+def write_run(results: Path, method: str, category: str) -> None:
+    run = {
+        "study": results.name,
+        "dataset": STUDY["dataset"],
+        "category": category,
+        "method": method,
+        "protocol": {"threshold": "0.95 quantile"},
+        "counts": {"test_good": 3},
+        "digests": {"manifest": "m", "bank": "b"},
+        "seeds": {str(seed): dict.fromkeys(METRICS, 0.25 + seed / 7) for seed in STUDY["seeds"]},
+    }
+    write_json(results / method / f"{category}.json", run)
+
+
+def write_params(path: Path, **study: Any) -> None:
+    train = {"clflow": {"weights": "C:\\models\\net.pth", "epochs": 3}}
+    with path.open("w") as file:
+        YAML().dump({"study": STUDY | study, "train": train, "evaluate": {"worst": 4}}, file)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with a finished study, and files beside it that must not be saved."""
+    results = tmp_path / "results" / "runs" / "small"
+    for method, category in itertools.product(STUDY["methods"], STUDY["categories"]):
+        write_run(results, method, category)
+    write_run(results, "clflow", "stale")
+    (results / "clflow" / "bolt.png").write_bytes(b"pixels")
+    write_params(tmp_path / "params.yaml")
+    study = StudySettings.model_validate(STUDY)
+    write_tables(study, results, TabulateSettings(metrics=("image_ap",)), tmp_path / "tables")
+    (tmp_path / "tables" / "map.png").write_bytes(b"pixels")
+    return tmp_path
+
+
+def save(root: Path, name: str = "first", *, replace: bool = False) -> Path:
+    return save_study(
+        name,
+        root / "tables",
+        root / "results" / "runs" / "small",
+        root / "params.yaml",
+        root / "results" / "studies",
+        "dvc repro on a laptop",
+        replace=replace,
+    )
+
+
+def test_only_the_numbers_of_the_study_are_saved(root: Path) -> None:
+    folder = save(root)
+    saved = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    assert folder == root / "results" / "studies" / "first"
+    assert saved == [
+        "environment.json",
+        "results.csv",
+        "runs/clflow/bolt.json",
+        "runs/clflow/washer.json",
+        "runs/fastflow/bolt.json",
+        "runs/fastflow/washer.json",
+        "study.yaml",
+        "summary.md",
+        "summary.tex",
+    ]
+    assert {Path(name).suffix for name in saved} <= KINDS
+    assert [path.name for path in folder.parent.iterdir()] == ["first"]
+
+
+def test_saved_files_equal_the_originals(root: Path) -> None:
+    folder = save(root)
+    for name in ("results.csv", "summary.md", "summary.tex"):
+        assert (folder / name).read_bytes() == (root / "tables" / name).read_bytes()
+    for path in (folder / "runs").rglob("*.json"):
+        original = root / "results" / "runs" / "small" / path.relative_to(folder / "runs")
+        assert path.read_bytes() == original.read_bytes()
+
+
+def test_settings_are_saved_without_machine_paths(root: Path) -> None:
+    saved = YAML(typ="safe").load(save(root) / "study.yaml")
+    assert saved == {
+        "study": STUDY | {"root": "images"},
+        "train": {"clflow": {"weights": "net.pth", "epochs": 3}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "saved"),
+    [
+        pytest.param("data/raw/own", "data/raw/own", id="inside the repository"),
+        pytest.param("/srv/own", "own", id="absolute"),
+        pytest.param("../shared/own", "own", id="above the repository"),
+        pytest.param("~/own", "own", id="below the home folder"),
+        pytest.param("D:\\images\\own", "own", id="absolute on Windows"),
+    ],
+)
+def test_root_is_saved_as_its_name_unless_it_is_in_the_repository(
+    root: Path, path: str, saved: str
+) -> None:
+    write_params(root / "params.yaml", root=path)
+    assert YAML(typ="safe").load(save(root) / "study.yaml")["study"]["root"] == saved
+
+
+def test_the_environment_names_versions_but_no_machine(root: Path) -> None:
+    environment = json.loads((save(root) / "environment.json").read_text())
+    assert environment.keys() == {"cpu_count", "note", "platform", "python", "versions"}
+    assert environment["note"] == "dvc repro on a laptop"
+    assert {"torch", "clflow", "numpy"} <= environment["versions"].keys()
+    assert re.fullmatch(r"\w+ \w+", environment["platform"])
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a b", ".hidden", "-x", "x" * 65, "a\n"])
+def test_a_bad_name_is_refused(root: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="must be 1 to 64 letters"):
+        save(root, name)
+    assert not (root / "results" / "studies").exists()
+
+
+def test_a_saved_study_is_replaced_only_when_asked(root: Path) -> None:
+    (save(root) / "old.txt").write_text("old")
+    with pytest.raises(SettingsError, match="exists"):
+        save(root)
+    assert not (save(root, replace=True) / "old.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "tables/results.csv",
+        "tables/summary.md",
+        "tables/summary.tex",
+        "results/runs/small/clflow/washer.json",
+    ],
+)
+def test_an_unfinished_study_is_refused(root: Path, missing: str) -> None:
+    (root / missing).unlink()
+    with pytest.raises(SettingsError, match=r"'small' is not finished: .*missing; run `dvc repro`"):
+        save(root)
+    assert not (root / "results" / "studies").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"seeds": [0]}, id="other seeds"),
+        pytest.param({"methods": ["clflow"]}, id="other methods"),
+        pytest.param({"categories": ["washer", "bolt"]}, id="another order"),
+    ],
+)
+def test_tables_of_other_settings_are_refused(root: Path, change: dict[str, Any]) -> None:
+    write_params(root / "params.yaml", **change)
+    with pytest.raises(SettingsError, match="does not hold the results of study 'small'"):
+        save(root)
+
+
+def test_tables_older_than_the_runs_are_refused(root: Path) -> None:
+    path = root / "results" / "runs" / "small" / "clflow" / "bolt.json"
+    path.write_text(path.read_text().replace("0.25", "0.26"))
+    with pytest.raises(SettingsError, match="does not hold the results of study 'small'"):
+        save(root)
+
+
+def test_the_runs_of_another_study_are_refused(root: Path) -> None:
+    write_params(root / "params.yaml", name="large")
+    with pytest.raises(SettingsError, match="not the results folder of the study 'large'"):
+        save(root)
+
+
+def test_a_copy_that_cannot_be_written_is_reported(root: Path) -> None:
+    (root / "results" / "studies").write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match="cannot write"):
+        save(root)

@@ -1,0 +1,139 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from run_files import write_run, write_study
+
+from clflow.tables.results import COLUMNS, read_results
+from clflow.tables.summary import Row, cell_text, rows_of, summarize
+
+
+def texts(rows: list[Row]) -> list[list[str]]:
+    return [[cell.text for cell in row.cells] for row in rows]
+
+
+def best(rows: list[Row]) -> list[list[bool]]:
+    return [[cell.best for cell in row.cells] for row in rows]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "results" / "runs" / "small"
+
+
+def test_mean_and_sample_deviation_by_hand(folder: Path) -> None:
+    frame = write_study(
+        folder,
+        {
+            "zipper": {"fastflow": [0.80, 0.90, 1.00], "clflow": [0.90, 0.90, 0.96]},
+            "bottle": {"fastflow": [0.60, 0.70, 0.60], "clflow": [0.70, 0.80, 0.84]},
+        },
+    )
+    summary = summarize(frame, "image_auroc")
+    # Over seeds; the last row over the seeds' means of both categories: 0.70, 0.80, 0.80 and
+    # 0.80, 0.85, 0.90.
+    assert summary.mean.to_numpy() == pytest.approx(
+        np.array([[0.90, 0.92], [1.90 / 3, 0.78], [2.30 / 3, 0.85]])
+    )
+    assert summary.std.to_numpy() == pytest.approx(
+        np.sqrt([[0.02 / 2, 0.0024 / 2], [0.02 / 3 / 2, 0.0104 / 2], [0.02 / 3 / 2, 0.005 / 2]])
+    )
+    assert texts(rows_of(summary, 3))[0] == ["0.900 ± 0.100", "0.920 ± 0.035"]
+
+
+def test_one_seed_has_no_deviation(folder: Path) -> None:
+    rows = rows_of(summarize(write_study(folder, {"a": {"x": [0.9]}}), "image_auroc"), 3)
+    assert texts(rows) == [["0.900"], ["0.900"]]
+
+
+def test_an_undefined_category_is_a_dash_and_is_left_out_of_every_method_s_mean(
+    folder: Path,
+) -> None:
+    frame = write_study(
+        folder,
+        {
+            "a": {"x": [0.1, 0.3], "y": [0.5, 0.5]},
+            "b": {"x": [None, None], "y": [0.9, 0.9]},
+            "c": {"x": [0.2, 0.4], "y": [0.6, None]},
+        },
+    )
+    summary = summarize(frame, "image_auroc")
+    rows = rows_of(summary, 2)
+    assert summary.averaged == ("a",)
+    assert [row.label for row in rows] == ["a", "b", "c", "mean of 1 of 3 categories"]
+    assert texts(rows) == [
+        ["0.20 ± 0.14", "0.50 ± 0.00"],
+        ["–", "0.90 ± 0.00"],
+        ["0.30 ± 0.14", "–"],
+        ["0.20 ± 0.14", "0.50 ± 0.00"],
+    ]
+
+
+def test_a_metric_that_is_nowhere_defined_has_no_mean_and_no_best(folder: Path) -> None:
+    frame = write_study(folder, {"a": {"x": [None], "y": [None]}})
+    rows = rows_of(summarize(frame, "image_auroc"), 3)
+    assert texts(rows) == [["–", "–"], ["–", "–"]]
+    assert best(rows) == [[False, False], [False, False]]
+
+
+def test_a_category_may_be_called_mean(folder: Path) -> None:
+    rows = rows_of(summarize(write_study(folder, {"mean": {"x": [0.2]}}), "image_auroc"), 1)
+    assert [row.label for row in rows] == ["mean", "mean of 1 category"]
+
+
+@pytest.mark.parametrize(
+    ("values", "digits", "expected"),
+    [
+        pytest.param([0.91, 0.92], 2, [False, True], id="higher is better"),
+        pytest.param([0.9196, 0.9204], 3, [True, True], id="a tie as displayed"),
+        pytest.param([0.9196, 0.9204], 4, [False, True], id="no tie with more decimals"),
+        pytest.param([None, 0.1, 0.2], 3, [False, False, True], id="one is undefined"),
+        pytest.param([None, 0.1], 3, [False, False], id="the only defined one is not marked"),
+        pytest.param([0.9], 3, [False], id="the only method is not marked"),
+    ],
+)
+def test_the_best_is_marked(
+    folder: Path, values: list[float | None], digits: int, expected: list[bool]
+) -> None:
+    frame = write_study(folder, {"a": {f"m{i}": [value] for i, value in enumerate(values)}})
+    assert best(rows_of(summarize(frame, "image_auroc"), digits))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        pytest.param("image_fpr", [True, False], id="lower is better"),
+        pytest.param("threshold", [False, False], id="neither is better"),
+    ],
+)
+def test_the_best_follows_the_metric(folder: Path, metric: str, expected: list[bool]) -> None:
+    write_run(folder, "x", "a", {0: {metric: 0.1}})
+    write_run(folder, "y", "a", {0: {metric: 0.2}})
+    frame = read_results(folder, ["a"], ["x", "y"], [0])
+    assert best(rows_of(summarize(frame, metric), 3))[0] == expected
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 6))
+def test_values_that_look_the_same_are_equally_good(a: float, b: float, digits: int) -> None:
+    rows = [("d", "c", method, 0, "image_ap", v) for method, v in (("x", a), ("y", b))]
+    summary = summarize(pd.DataFrame(rows, columns=list(COLUMNS)), "image_ap")
+    first, second = rows_of(summary, digits)[0].cells
+    assert (first.text == second.text) == (first.best and second.best)
+    assert first.best or second.best
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "text"),
+    [
+        pytest.param(0.98651, 0.0042, "0.987 ± 0.004", id="both"),
+        pytest.param(0.9, math.nan, "0.900", id="one seed"),
+        pytest.param(math.nan, math.nan, "–", id="undefined"),
+    ],
+)
+def test_cell_text(mean: float, std: float, text: str) -> None:
+    assert cell_text(mean, std, 3) == text

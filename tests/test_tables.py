@@ -1,0 +1,228 @@
+import io
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from rich.console import Console
+from run_files import STUDY, write_run, write_study
+
+from clflow.errors import DataError
+from clflow.study.settings import StudySettings
+from clflow.tables import latex, markdown
+from clflow.tables.notes import count_table, protocol_lines
+from clflow.tables.runs import read_runs
+from clflow.tables.settings import TabulateSettings
+from clflow.tables.show import print_results
+from clflow.tables.write import write_tables
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "results" / "runs" / "small"
+
+
+def test_settings_suggest_the_nearest_metric() -> None:
+    with pytest.raises(ValidationError, match="did you mean 'pixel_auroc'"):
+        TabulateSettings(metrics=("pixel_auroch",))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({"metrics": ()}, id="no metric"),
+        pytest.param({"metrics": ("image_ap", "image_ap")}, id="a metric twice"),
+        pytest.param({"digits": 0}, id="no decimals"),
+        pytest.param({"decimals": 3}, id="unknown key"),
+    ],
+)
+def test_settings_refuse(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        TabulateSettings(**values)
+
+
+@pytest.fixture
+def tables(folder: Path, tmp_path: Path) -> Path:
+    """The tables of two methods on two categories, one of them without masks."""
+    undefined: dict[str, float | None] = {"pixel_auroc": None}
+    seeds = {0: undefined | {"image_auroc": 0.98}, 1: undefined | {"image_auroc": 1.0}}
+    counts = {"test_good": 10, "test_anomalous": 20, "test_without_mask": 20}
+    write_run(folder, "clflow", "metal_nut", seeds, counts=counts)
+    write_run(folder, "fast_flow", "metal_nut", {0: undefined, 1: undefined}, counts=counts)
+    write_run(folder, "clflow", "bottle", {0: {}, 1: {}})
+    write_run(folder, "fast_flow", "bottle", {0: {}, 1: {"image_precision": None}})
+    chosen = TabulateSettings(metrics=("image_auroc", "pixel_auroc"))
+    write_tables(STUDY, folder, chosen, tmp_path / "tables")
+    return tmp_path / "tables"
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a file, each run of spaces as one."""
+    return [re.sub(r" +", " ", line) for line in path.read_text().splitlines()]
+
+
+def test_markdown_shows_a_table_per_metric(tables: Path) -> None:
+    lines = lines_of(tables / "summary.md")
+    assert lines[0] == "# small: results on mvtec_ad"
+    start = lines.index("## Image AUROC")
+    assert lines[start + 2] == "| Category | clflow | fast_flow |"
+    assert lines[start + 4 : start + 7] == [
+        "| metal_nut | **0.990 ± 0.014** | 0.500 ± 0.000 |",
+        "| bottle | **0.500 ± 0.000** | **0.500 ± 0.000** |",
+        "| mean of 2 categories | **0.745 ± 0.007** | 0.500 ± 0.000 |",
+    ]
+    start = lines.index("## Pixel AUROC")
+    assert lines[start + 4] == "| metal_nut | – | – |"
+    assert lines[start + 6].startswith("| mean of 1 of 2 categories |")
+
+
+def test_markdown_puts_decisions_beside_the_oracle(tables: Path) -> None:
+    lines = lines_of(tables / "summary.md")
+    assert "| Category | Method | Precision | Recall | F1 | FPR | F1-max (oracle) |" in lines
+    cell = "0.500 ± 0.000"
+    assert f"| bottle | fast_flow | – | {cell} | {cell} | {cell} | {cell} |" in lines
+    assert f"| mean | clflow | {cell} | {cell} | {cell} | {cell} | {cell} |" in lines
+
+
+def test_markdown_states_protocol_counts_and_what_is_undefined(tables: Path) -> None:
+    lines = lines_of(tables / "summary.md")
+    assert "- Threshold: 0.95 quantile." in lines
+    assert "- Masks: at the input size." in lines
+    assert "| metal_nut | 20 | 10 | 20 |" in lines
+    assert lines[lines.index("## Notes") + 2 :] == [
+        "- metal_nut: 20 of 20 anomalous test images have no marked pixel and are left out of "
+        "pixel metrics.",
+        "- Pixel AUROC is undefined for at least one method and seed on metal_nut; its last row "
+        "is the mean of 1 of 2 categories.",
+        "- Image precision is undefined for at least one method and seed on bottle; its last row "
+        "is the mean of 1 of 2 categories.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "category", "names"),
+    [
+        pytest.param("y", None, "a (x); b (y)", id="one method"),
+        pytest.param("y", "q", "a (x on p, y on p, x on q); b (y on q)", id="one run"),
+    ],
+)
+def test_protocols_that_differ_are_told_apart(
+    folder: Path, method: str, category: str | None, names: str
+) -> None:
+    for m, c in itertools.product("xy", "pq"):
+        other = m == method and category in (None, c)
+        write_run(folder, m, c, {0: {}}, protocol={"masks": "b" if other else "a"})
+    assert f"Masks: {names}." in protocol_lines(read_runs(folder, "pq", "xy", [0]), [0])
+
+
+def test_counts_that_differ_are_shown_by_method(folder: Path) -> None:
+    write_run(folder, "x", "a", {0: {}}, counts={"test_good": 1})
+    write_run(folder, "y", "a", {0: {}}, counts={"test_good": 2})
+    table = count_table(read_runs(folder, ["a"], ["x", "y"], [0]))
+    assert table.to_numpy().tolist() == [["a (x)", "1"], ["a (y)", "2"]]
+
+
+def test_markdown_says_that_one_seed_has_no_deviation(folder: Path, tmp_path: Path) -> None:
+    write_run(folder, "clflow", "bottle", {0: {}})
+    study = STUDY.model_copy(
+        update={"categories": ("bottle",), "methods": ("clflow",), "seeds": (0,)}
+    )
+    write_tables(study, folder, TabulateSettings(), tmp_path)
+    text = (tmp_path / "summary.md").read_text()
+    assert "- Only one seed was run: there is no standard deviation." in text
+    assert "0.500" in text
+    assert "0.500 ±" not in text
+
+
+def test_tables_of_another_data_set_are_refused(folder: Path, tmp_path: Path) -> None:
+    for method, category in itertools.product(STUDY.methods, STUDY.categories):
+        write_run(folder, method, category, {0: {}, 1: {}}, dataset="btad")
+    with pytest.raises(DataError, match="data set 'btad', not 'mvtec_ad'"):
+        write_tables(STUDY, folder, TabulateSettings(), tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
+def test_the_same_runs_give_the_same_bytes(tables: Path, folder: Path, tmp_path: Path) -> None:
+    chosen = TabulateSettings(metrics=("image_auroc", "pixel_auroc"))
+    write_tables(STUDY, folder, chosen, tmp_path / "again")
+    for path in tables.iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_latex_of_a_table(tables: Path) -> None:
+    text = (tables / "summary.tex").read_text()
+    assert (
+        text.split("\n\n")[1]
+        == r"""\begin{table}[htbp]
+\centering
+\caption{Image AUROC on mvtec\_ad: mean $\pm$ sample standard deviation over seeds 0, 1.}
+\label{tab:small-image-auroc}
+\begin{tabular}{lcc}
+\toprule
+Category & clflow & fast\_flow \\
+\midrule
+metal\_nut & \textbf{0.990 $\pm$ 0.014} & 0.500 $\pm$ 0.000 \\
+bottle & \textbf{0.500 $\pm$ 0.000} & \textbf{0.500 $\pm$ 0.000} \\
+\midrule
+mean of 2 categories & \textbf{0.745 $\pm$ 0.007} & 0.500 $\pm$ 0.000 \\
+\bottomrule
+\end{tabular}
+\end{table}"""
+    )
+
+
+ONE_CHARACTER = re.compile(
+    r"\\text(?:backslash|asciitilde|asciicircum|less|greater|bar)\{\}"
+    r"|\\[&%$#_{}]|\$\\(?:leq|pm)\$|--|\{[\[\]*]\}|[^\\&%$#_{}~^<>|\[\]*]"
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text("ab_&%$#{}~^\\<>|[]*≤±– é", max_size=12))
+def test_latex_escapes_every_special_character(text: str) -> None:
+    assert len(ONE_CHARACTER.findall(latex.escape(text))) == len(text)
+    assert ONE_CHARACTER.sub("", latex.escape(text)) == ""
+
+
+def test_latex_of_hostile_names_has_its_columns_and_braces(folder: Path) -> None:
+    frame = write_study(folder, {"50%_&{x": {"[a]": [0.1], "b\\": [0.2]}})
+    text = latex.render_latex("a&b", "c%d", frame, TabulateSettings())
+    bare = re.sub(r"\\[&%$#_{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    rows = [line for line in bare.splitlines() if line.endswith(r" \\")]
+    assert len(rows) == 3 * len(TabulateSettings().metrics)
+    assert all(row.count("&") == 2 for row in rows)
+    assert r"\label{tab:a-b-image-auroc}" in text
+    assert bare.count("%") == 1
+
+
+def test_markdown_escapes_what_would_break_a_table() -> None:
+    assert markdown.escape("a|b*c<d") == r"a\|b\*c\<d"
+
+
+def printed(study: StudySettings, tables: Path) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    print_results(console, study, tables, TabulateSettings(metrics=("image_auroc", "pixel_auroc")))
+    assert isinstance(console.file, io.StringIO)
+    return re.sub(r" +", " ", console.file.getvalue())
+
+
+def test_the_terminal_shows_the_means_and_where_the_tables_are(tables: Path) -> None:
+    text = printed(STUDY, tables)
+    assert "│ Image AUROC │ 2 categories │ 0.745 ± 0.007 │ 0.500 ± 0.000 │" in text
+    assert "│ Pixel AUROC │ 1 of 2 categories │" in text
+    assert str(tables / "summary.md") in text
+
+
+def test_the_terminal_refuses_tables_of_another_study(tables: Path) -> None:
+    with pytest.raises(DataError, match="not of the study 'small'; run `dvc repro`"):
+        printed(STUDY.model_copy(update={"seeds": (0, 1, 2)}), tables)
+
+
+def test_the_terminal_says_when_there_are_no_tables(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"results\.csv.*run `dvc repro`"):
+        printed(STUDY, tmp_path)
