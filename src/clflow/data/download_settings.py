@@ -8,8 +8,8 @@ from clflow.demo.render import DemoSettings
 class DownloadSettings(BaseModel):
     """Where the images come from.
 
-    `archive` is a local copy of the data set's archive, used in place of a download and verified all the
-    same; `demo` is what is rendered for the demo data set.
+    `archive` is a local copy of the data set's archive, used in place of a download and verified
+    all the same; `demo` is what is rendered for the demo data set.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from FrEIA.modules import InvertibleModule
@@ -10,6 +10,25 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 SubnetConstructor = Callable[[int, int], nn.Module]
+
+
+class _PermuteChannels(torch.autograd.Function):
+    """Channel permutation whose gradient is the inverse permutation: a gather, not a scatter."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, permutation: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(permutation, inverse)
+        return x.index_select(1, permutation)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        permutation, inverse = ctx.saved_tensors
+        return permute_channels(gradient, inverse, permutation), None, None
+
+
+def permute_channels(x: Tensor, permutation: Tensor, inverse: Tensor) -> Tensor:
+    """Return x [N, C, H, W] with its channels permuted."""
+    return _PermuteChannels.apply(x, permutation, inverse)
 
 
 class LocalAffineCoupling(InvertibleModule):
@@ -71,13 +90,15 @@ class LocalAffineCoupling(InvertibleModule):
         passive, active = x.split(self.splits, dim=1)
         log_scale, shift = self._coefficients(passive)
         log_gain = self._log_gain()
-        joined = torch.cat((passive, active * log_scale.exp() + shift), dim=1)
-        scaled = joined * log_gain.exp() + self.global_offset
-        return (scaled[:, self.permutation],), log_scale.sum(1) + log_gain.sum()
+        joined = torch.cat((passive, torch.addcmul(shift, active, log_scale.exp())), dim=1)
+        scaled = torch.addcmul(self.global_offset, joined, log_gain.exp())
+        permuted = permute_channels(scaled, self.permutation, self.inverse_permutation)
+        return (permuted,), log_scale.sum(1) + log_gain.sum()
 
     def _inverse(self, z: Tensor) -> tuple[tuple[Tensor], Tensor]:
         log_gain = self._log_gain()
-        joined = (z[:, self.inverse_permutation] - self.global_offset) * (-log_gain).exp()
+        z = permute_channels(z, self.inverse_permutation, self.permutation)
+        joined = (z - self.global_offset) * (-log_gain).exp()
         passive, active = joined.split(self.splits, dim=1)
         log_scale, shift = self._coefficients(passive)
         active = (active - shift) * (-log_scale).exp()

@@ -10,7 +10,8 @@ from clflow.data.catalog import dataset_names, load_dataset
 from clflow.data.layouts import VISA_TABLE, find_categories
 from clflow.demo.render import DemoSettings
 from clflow.detectors.registry import find_method
-from clflow.errors import DataError, SettingsError, unknown_name
+from clflow.errors import SettingsError, unknown_name
+from clflow.params import list_problems, problems_of
 from clflow.paths import raw_folder
 from clflow.study.settings import StudySettings
 
@@ -37,8 +38,9 @@ def build_study(preset: str, choice: Choice) -> StudySettings:
     """Return the study of a preset.
 
     Raises:
-        SettingsError: an unknown preset, method or category; `folder` without a root, `demo` with one.
-        DataError: the root holds no category.
+        SettingsError: an unknown preset, method or category, a seed that is negative or repeated;
+            `folder` without a root, `demo` with one.
+        DataError: the root is no folder or holds no category.
     """
     if preset not in preset_names():
         raise unknown_name("preset", preset, preset_names())
@@ -75,9 +77,16 @@ def _own_folder(choice: Choice) -> StudySettings:
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", root.name).strip("_.-") or "folder"
     if name in (*dataset_names(), "demo"):
         name = f"own_{name}"
-    # a root that is itself the one category is taken as the only category of its parent
-    parent = root.name in available and not (root / root.name).is_dir()
-    return _study(name, "folder", choice.root / ".." if parent else choice.root, available, choice)
+    is_category = root.name in available and not (root / root.name).is_dir()
+    holder = _parent(choice.root) if is_category else choice.root
+    return _study(name, "folder", holder, available, choice)
+
+
+def _parent(category: Path) -> Path:
+    """Return the folder that holds a category, as it was given where no link is in the way."""
+    resolved = category.resolve()
+    given = Path(os.path.normpath(category / ".."))
+    return given if (given / resolved.name).resolve() == resolved else resolved.parent
 
 
 def _study(
@@ -86,18 +95,19 @@ def _study(
     for category in choice.categories:
         if category not in available:
             raise unknown_name("category", category, available)
-    if not available:
-        raise DataError(f"no category found in {root} (layout {layout})")
     folder = Path(os.path.normpath(root)) if root is not None else raw_folder(name) / "images"
     record = raw_folder(name) / "source.json"
     index = folder / VISA_TABLE if layout == "visa" else record
-    return StudySettings(
-        name=name,
-        dataset=name,
-        layout=layout,
-        root=folder.as_posix(),
-        index=index.as_posix(),
-        categories=choice.categories or tuple(available),
-        methods=choice.methods or METHOD_ORDER,
-        seeds=choice.seeds or DEFAULT_SEEDS,
-    )
+    values = {
+        "name": name,
+        "dataset": name,
+        "layout": layout,
+        "root": folder.as_posix(),
+        "index": index.as_posix(),
+        "categories": choice.categories or tuple(available),
+        "methods": choice.methods or METHOD_ORDER,
+        "seeds": choice.seeds or DEFAULT_SEEDS,
+    }
+    if problems := problems_of(StudySettings, values, "study"):
+        raise SettingsError(list_problems(problems, "the chosen study"))
+    return StudySettings.model_validate(values)

@@ -21,8 +21,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 class StudySettings(BaseModel):
     """The study section of `params.yaml`.
 
-    `root` is the folder that holds the categories; `index` is the file that, with a category's folder,
-    decides its manifest: the record of the download, or a split table.
+    `root` is the folder that holds the categories; `index` is the file that, with a category's
+    folder, decides its manifest: the record of the download, or a split table.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

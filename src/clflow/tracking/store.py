@@ -119,10 +119,10 @@ def _advice(error: Exception) -> str:
 def _connect(root: Path) -> Any:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    if _is_local(root):
-        _probe(root / DATABASE)
     from mlflow import MlflowClient
 
+    if _is_local(root):
+        _probe(root / DATABASE)
     return MlflowClient(tracking_uri=tracking_uri(root))
 
 

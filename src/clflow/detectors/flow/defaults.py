@@ -46,5 +46,5 @@ PUBLISHED: dict[str, dict[str, Any] | int | None] = {
         "checkpoint_every": 50,
         "divergence_factor": 100.0,
     },
-    "score": {"kind": "exp", "smoothing": 0.0, "top_fraction": 0.0},
+    "score": {"kind": "exp", "smoothing": 4.0, "top_fraction": 0.0},
 }

@@ -1,0 +1,396 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from clflow.backbones.network import Backbone, build_backbone
+from clflow.backbones.registry import BACKBONES, BackboneSpec, backbone_spec
+from clflow.backbones.settings import BackboneSettings
+from clflow.backbones.weights import bundled_weights, timm_name
+from clflow.errors import SettingsError
+from clflow.files import sha256_of
+
+timm = pytest.importorskip("timm")
+
+RESNET = BackboneSettings(name="resnet18", weights="random")
+
+
+def noise(size: int, count: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
+
+
+def shapes(maps: list[Tensor]) -> list[tuple[int, ...]]:
+    return [tuple(level.shape[1:]) for level in maps]
+
+
+@pytest.fixture(scope="module")
+def lite0() -> Backbone:
+    return build_backbone(BackboneSettings(name="efficientnet_lite0"))
+
+
+@pytest.fixture(scope="module")
+def resnet18() -> nn.Module:
+    """Return a whole resnet18 whose weights are not those of `random`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return timm.create_model("resnet18", pretrained=False).eval()
+
+
+@pytest.fixture(scope="module")
+def weight_files(tmp_path_factory: pytest.TempPathFactory, resnet18: nn.Module) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    save_file(resnet18.state_dict(), folder / "resnet18.safetensors")
+    torch.save(resnet18.state_dict(), folder / "resnet18.pth")
+    return folder
+
+
+def test_bundled_lite0_gives_three_levels(lite0: Backbone) -> None:
+    assert shapes(lite0(noise(256))) == [(24, 64, 64), (40, 32, 32), (112, 16, 16)]
+
+
+def test_bundled_weights_fill_the_whole_model() -> None:
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    result = network.load_state_dict(bundled_weights(), strict=False)
+    assert (result.missing_keys, result.unexpected_keys) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("bundled", "expected"),
+    [
+        pytest.param("_conv_stem.weight", "conv_stem.weight", id="stem"),
+        pytest.param("_bn0.bias", "bn1.bias", id="stem-norm"),
+        pytest.param("_blocks.0._bn1.bias", "blocks.0.0.bn1.bias", id="separable-first-norm"),
+        pytest.param(
+            "_blocks.0._project_conv.weight", "blocks.0.0.conv_pw.weight", id="separable-projection"
+        ),
+        pytest.param("_blocks.4._bn0.weight", "blocks.2.1.bn1.weight", id="first-norm"),
+        pytest.param("_blocks.4._bn1.weight", "blocks.2.1.bn2.weight", id="second-norm"),
+        pytest.param("_blocks.4._bn2.weight", "blocks.2.1.bn3.weight", id="third-norm"),
+        pytest.param("_blocks.15._bn2.running_var", "blocks.6.0.bn3.running_var", id="last-block"),
+        pytest.param("_bn1.running_mean", "bn2.running_mean", id="head-norm"),
+        pytest.param("_fc.bias", "classifier.bias", id="classifier"),
+    ],
+)
+def test_names_of_the_bundled_file_are_translated(bundled: str, expected: str) -> None:
+    assert timm_name(bundled) == expected
+
+
+def test_bundled_batch_norms_see_the_statistics_they_store(lite0: Backbone) -> None:
+    """A wrong order of equally wide norms would pass the shape check and fail here."""
+    ratios = []
+
+    def compare(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        spread = inputs[0].var(dim=(0, 2, 3)).median()
+        ratios.append(float(spread / norm.running_var.median()))  # type: ignore[operator, union-attr]
+
+    norms = [module for module in lite0.network.modules() if isinstance(module, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(compare) for norm in norms]
+    lite0(torch.nn.functional.interpolate(noise(16, 4).float(), size=128, mode="bicubic"))
+    for hook in hooks:
+        hook.remove()
+    assert len(ratios) > 30
+    assert all(0.05 < ratio < 20 for ratio in ratios)
+
+
+def test_fingerprint_is_stable_and_tells_features_apart(lite0: Backbone) -> None:
+    same = build_backbone(BackboneSettings(name="efficientnet_lite0"))
+    levels = build_backbone(BackboneSettings(name="efficientnet_lite0", levels=(1, 2)))
+    weights = build_backbone(BackboneSettings(name="efficientnet_lite0", weights="random"))
+    prints = [network.fingerprint() for network in (lite0, levels, weights)]
+    assert same.fingerprint() == lite0.fingerprint()
+    assert len(set(prints)) == 3
+
+
+def test_fingerprint_sees_one_changed_number() -> None:
+    backbone = build_backbone(RESNET)
+    before = backbone.fingerprint()
+    next(backbone.parameters()).view(-1)[0] += 1e-3
+    assert backbone.fingerprint() != before
+
+
+def test_random_weights_are_repeatable_and_leave_global_randomness_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    first = build_backbone(RESNET)
+    assert torch.equal(torch.rand(4), expected)
+    assert build_backbone(RESNET).fingerprint() == first.fingerprint()
+
+
+def test_backbone_stays_frozen_and_in_evaluation_mode() -> None:
+    backbone = build_backbone(RESNET)
+    backbone.train()
+    assert not any(module.training for module in backbone.modules())
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    before = backbone.fingerprint()
+    assert not any(level.requires_grad for level in backbone(noise(64, 2)))
+    assert backbone.fingerprint() == before
+
+
+MAPS = {
+    "efficientnet_lite0": [(24, 64, 64), (40, 32, 32), (112, 16, 16)],
+    "resnet18": [(64, 64, 64), (128, 32, 32), (256, 16, 16)],
+    "wide_resnet50_2": [(256, 64, 64), (512, 32, 32), (1024, 16, 16)],
+    "deit_base_distilled_patch16_384": [(768, 24, 24)],
+    "cait_m48_448": [(768, 28, 28)],
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_maps_have_the_papers_sizes(name: str) -> None:
+    """On the meta device, which has shapes and no numbers."""
+    spec = backbone_spec(name)
+    size = spec.image_size or 256
+    with torch.device("meta"):
+        backbone = build_backbone(BackboneSettings(name=name, weights="random"))
+        maps = backbone(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+    assert shapes(maps) == MAPS[name]
+    assert len(backbone.network.feature_info) == (  # type: ignore[arg-type]
+        spec.depth if spec.transformer else spec.levels[-1] + 1
+    ) or not spec.transformer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["wide_resnet50_2", "deit_base_distilled_patch16_384"])
+def test_large_backbone_gives_finite_maps(name: str) -> None:
+    backbone = build_backbone(BackboneSettings(name=name, weights="random"))
+    maps = backbone(noise(backbone.spec.image_size or 64))
+    assert all(torch.isfinite(level).all() for level in maps)
+
+
+@pytest.mark.parametrize(
+    ("name", "depth"), [pytest.param(name, spec.depth, id=name) for name, spec in BACKBONES.items()]
+)
+def test_deepest_level_exists_and_the_next_is_refused(name: str, depth: int) -> None:
+    with torch.device("meta"):
+        settings = BackboneSettings(name=name, weights="random", levels=(depth - 1,))
+        size = backbone_spec(name).image_size or 64
+        assert len(build_backbone(settings)(torch.zeros(1, 3, size, size))) == 1
+    with pytest.raises(SettingsError, match=rf"no levels \[{depth}\]: allowed are 0 to {depth - 1}"):
+        build_backbone(BackboneSettings(name=name, weights="random", levels=(1, depth)))
+
+
+class Echo(nn.Module):
+    """A network that returns its input."""
+
+    pretrained_cfg = {"mean": (0.1, 0.2, 0.4), "std": (0.5, 0.25, 0.2)}  # noqa: RUF012
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        return [inputs]
+
+
+def test_images_are_normalised_by_the_models_configuration() -> None:
+    images = noise(8, 2)
+    expected = (images / 255 - torch.tensor([0.1, 0.2, 0.4]).view(3, 1, 1)) / torch.tensor(
+        [0.5, 0.25, 0.2]
+    ).view(3, 1, 1)
+    (maps,) = Backbone(Echo(), BackboneSpec("echo", (0,)), (0,))(images)
+    torch.testing.assert_close(maps, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        pytest.param("efficientnet_lite0", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), id="lite0"),
+        pytest.param(
+            "resnet18", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), id="imagenet-statistics"
+        ),
+    ],
+)
+def test_mean_and_std_are_those_of_the_model(
+    name: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    backbone = build_backbone(BackboneSettings(name=name, weights="random"))
+    torch.testing.assert_close(backbone.mean.flatten(), 255 * torch.tensor(mean))
+    torch.testing.assert_close(backbone.std.flatten(), 255 * torch.tensor(std))
+
+
+def test_levels_of_a_convolutional_network_are_its_stages(
+    weight_files: Path, resnet18: nn.Module
+) -> None:
+    settings = BackboneSettings(name="resnet18", weights=str(weight_files / "resnet18.pth"))
+    backbone, images = build_backbone(settings), noise(64)
+    with torch.inference_mode():
+        hidden = (images - backbone.mean) / backbone.std
+        for name in ("conv1", "bn1", "act1", "maxpool", "layer1", "layer2", "layer3"):
+            hidden = resnet18.get_submodule(name)(hidden)
+    torch.testing.assert_close(backbone(images)[2], hidden, rtol=1e-4, atol=1e-4)
+
+
+def test_level_of_a_transformer_is_a_normed_block_without_prefix_tokens() -> None:
+    network = timm.create_model("deit_tiny_distilled_patch16_224", pretrained=False)
+    spec = BackboneSpec("deit_tiny", (3,), depth=12, transformer=True, image_size=224)
+    tokens = []
+    network.blocks[3].register_forward_hook(lambda *call: tokens.append(call[-1]))
+    (level,) = Backbone(network, spec, (3,))(noise(224))
+    normed = network.norm(tokens[0])[:, 2:]  # after the class and the distillation token
+    torch.testing.assert_close(level, normed.transpose(1, 2).reshape(1, 192, 14, 14))
+
+
+def test_transformer_refuses_another_image_size() -> None:
+    with torch.device("meta"):
+        backbone = build_backbone(
+            BackboneSettings(name="deit_base_distilled_patch16_384", weights="random")
+        )
+        with pytest.raises(SettingsError, match=r"384 x 384 .* not 256 x 256: set image_size to"):
+            backbone(torch.zeros(1, 3, 256, 256))
+
+
+def test_local_files_load_alike_with_and_without_a_hash(weight_files: Path) -> None:
+    prints = set()
+    for name in ("resnet18.pth", "resnet18.safetensors"):
+        path = weight_files / name
+        for sha256 in (None, sha256_of(path)):
+            settings = BackboneSettings(name="resnet18", weights=str(path), sha256=sha256)
+            prints.add(build_backbone(settings).fingerprint())
+    assert len(prints) == 1
+    assert prints != {build_backbone(RESNET).fingerprint()}
+
+
+def test_wrong_hash_is_refused(weight_files: Path) -> None:
+    path = weight_files / "resnet18.pth"
+    settings = BackboneSettings(name="resnet18", weights=str(path), sha256="0" * 64)
+    with pytest.raises(SettingsError, match=f"sha256 is {sha256_of(path)}, expected 0000"):
+        build_backbone(settings)
+
+
+def test_weights_of_another_network_are_refused(weight_files: Path) -> None:
+    weights = str(weight_files / "resnet18.safetensors")
+    with pytest.raises(SettingsError, match=r"do not fit backbone 'efficientnet_lite0'.*conv_stem"):
+        build_backbone(BackboneSettings(name="efficientnet_lite0", weights=weights))
+
+
+def test_missing_file_names_what_is_allowed(tmp_path: Path) -> None:
+    settings = BackboneSettings(name="resnet18", weights=str(tmp_path / "absent.pth"))
+    with pytest.raises(SettingsError, match=r"absent.pth.*no such file; allowed are 'bundled'"):
+        build_backbone(settings)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"<html>moved</html>", id="text"),
+        pytest.param(b"PK\x03\x04 broken off", id="half-a-zip"),
+    ],
+)
+def test_damaged_file_is_refused(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"damaged{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"damaged\.\w+ cannot be read"):
+        build_backbone(BackboneSettings(name="resnet18", weights=str(path)))
+
+
+class Gadget:
+    """Something that only unpickling could bring back."""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(Gadget(), "cannot be read", id="object"),
+        pytest.param({"model": {"conv1.weight": torch.ones(1)}}, "save that part", id="nested"),
+        pytest.param(torch.ones(2), "must map parameter names to tensors", id="tensor"),
+    ],
+)
+def test_pth_file_holds_tensors_by_name_only(tmp_path: Path, content: object, message: str) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    settings = BackboneSettings(name="resnet18", weights=str(tmp_path / "other.pth"))
+    with pytest.raises(SettingsError, match=message):
+        build_backbone(settings)
+
+
+def test_bundled_package_with_another_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clflow.backbones.weights.BUNDLED_SHA256", "0" * 64)
+    with pytest.raises(SettingsError, match="sha256 is 5793"):
+        bundled_weights()
+
+
+def test_unknown_backbone_suggests_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="did you mean 'resnet18'"):
+        build_backbone(BackboneSettings(name="resnet81"))
+
+
+def test_bundled_weights_exist_for_lite0_only() -> None:
+    with pytest.raises(SettingsError, match="no bundled weights for backbone 'resnet18'"):
+        build_backbone(BackboneSettings(name="resnet18"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param({"levels": (3, 1)}, "levels must ascend", id="descending"),
+        pytest.param({"levels": (2, 2)}, "levels must ascend", id="repeated"),
+        pytest.param({"levels": (-1,)}, "greater than or equal to 0", id="negative"),
+        pytest.param({"levels": ()}, "at least 1 item", id="no-level"),
+        pytest.param({"sha256": "abc"}, "should match pattern", id="no-hash"),
+        pytest.param(
+            {"weights": "pretrained", "sha256": "0" * 64}, "local weight file", id="idle-hash"
+        ),
+        pytest.param({"layers": (1,)}, "Extra inputs", id="unknown-key"),
+    ],
+)
+def test_settings_are_checked(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        BackboneSettings.model_validate({"name": "resnet18"} | values)
+
+
+@pytest.fixture
+def address(
+    weight_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Serve the weight files on the loopback interface; downloads go to tmp_path."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(weight_files))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def point_timm_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from timm.models import _registry
+
+    config = timm.get_pretrained_cfg("resnet18")
+    key = f"resnet18.{config.tag}"
+    monkeypatch.setitem(
+        _registry._model_pretrained_cfgs, key, replace(config, url=url, hf_hub_id=None)
+    )
+
+
+def test_pretrained_weights_are_downloaded_by_timm(
+    address: str, weight_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_timm_to(f"{address}/resnet18.pth", monkeypatch)
+    downloaded = build_backbone(BackboneSettings(name="resnet18", weights="pretrained"))
+    local = BackboneSettings(name="resnet18", weights=str(weight_files / "resnet18.pth"))
+    assert downloaded.fingerprint() == build_backbone(local).fingerprint()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("{address}/absent.pth", id="not-found"),
+        pytest.param("http://127.0.0.1:1/resnet18.pth", id="no-server"),
+    ],
+)
+def test_pretrained_weights_that_cannot_be_had(
+    url: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_timm_to(url.format(address=address), monkeypatch)
+    with pytest.raises(SettingsError, match=r"'resnet18' cannot be had .*local weight file"):
+        build_backbone(BackboneSettings(name="resnet18", weights="pretrained"))
