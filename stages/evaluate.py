@@ -30,7 +30,7 @@ def main(method: str, category: str) -> None:
         evaluate(
             subject, study.seeds, parse(EvaluateSettings, section(params, "evaluate"), "evaluate")
         )
-        track("log_evaluation", study.name, method, category)
+        track("track_evaluation", study.name, method, category)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ def main() -> None:
     with stage() as (study, params):
         settings = parse(TabulateSettings, section(params, "tabulate"), "tabulate")
         write_tables(study, results_folder(study.name), settings, TABLES)
-        track("log_tables", study.name)
+        track("track_tables", study.name)
 
 
 if __name__ == "__main__":

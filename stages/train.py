@@ -34,7 +34,7 @@ def main(method: str, category: str) -> None:
         seconds = train_seeds(run, data, study.seeds, model_folder(study.name, method, category))
         for seed, duration in seconds.items():
             say(f"{method} {category} seed {seed}: trained in {duration:.0f} s")
-        track("log_training", study.name, method, category, seconds)
+        track("track_training", study.name, method, category, seconds)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def test_fingerprint_is_stable_and_tells_features_apart(lite0: Backbone) -> None
 def test_fingerprint_sees_one_changed_number() -> None:
     backbone = build_backbone(RESNET)
     before = backbone.fingerprint()
-    next(backbone.parameters()).view(-1)[0] += 1e-3
+    next(backbone.parameters())[0, 0, 0, 0] += 1e-3
     assert backbone.fingerprint() != before
 
 
@@ -154,9 +154,6 @@ def test_maps_have_the_papers_sizes(name: str) -> None:
         backbone = build_backbone(BackboneSettings(name=name, weights="random"))
         maps = backbone(torch.zeros(1, 3, size, size, dtype=torch.uint8))
     assert shapes(maps) == MAPS[name]
-    assert len(backbone.network.feature_info) == (  # type: ignore[arg-type]
-        spec.depth if spec.transformer else spec.levels[-1] + 1
-    ) or not spec.transformer
 
 
 @pytest.mark.slow
@@ -366,10 +363,10 @@ def point_timm_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from timm.models import _registry
 
     config = timm.get_pretrained_cfg("resnet18")
-    key = f"resnet18.{config.tag}"
-    monkeypatch.setitem(
-        _registry._model_pretrained_cfgs, key, replace(config, url=url, hf_hub_id=None)
-    )
+    for key in ("resnet18", f"resnet18.{config.tag}"):
+        monkeypatch.setitem(
+            _registry._model_pretrained_cfgs, key, replace(config, url=url, hf_hub_id=None)
+        )
 
 
 def test_pretrained_weights_are_downloaded_by_timm(
@@ -382,15 +379,15 @@ def test_pretrained_weights_are_downloaded_by_timm(
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "reason"),
     [
-        pytest.param("{address}/absent.pth", id="not-found"),
-        pytest.param("http://127.0.0.1:1/resnet18.pth", id="no-server"),
+        pytest.param("{address}/absent.pth", "404", id="not-found"),
+        pytest.param("http://127.0.0.1:1/resnet18.pth", "refused", id="no-server"),
     ],
 )
 def test_pretrained_weights_that_cannot_be_had(
-    url: str, address: str, monkeypatch: pytest.MonkeyPatch
+    url: str, reason: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point_timm_to(url.format(address=address), monkeypatch)
-    with pytest.raises(SettingsError, match=r"'resnet18' cannot be had .*local weight file"):
+    with pytest.raises(SettingsError, match=rf"'resnet18' cannot be had .*{reason}.*local weight file"):
         build_backbone(BackboneSettings(name="resnet18", weights="pretrained"))
