@@ -31,6 +31,7 @@ def rewrite_study(path: Path, study: StudySettings) -> None:
 def _with_study(text: str, values: Mapping[str, Any]) -> str:
     yaml = YAML()
     yaml.preserve_quotes = True
+    yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(text)
     for key, value in values.items():

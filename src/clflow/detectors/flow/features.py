@@ -120,7 +120,8 @@ def as_levels(features: Sequence[np.ndarray], rows: slice, grid: int | None) -> 
         rows: which images.
         grid: cells per side of the fused map, or None.
     """
-    levels = [torch.from_numpy(np.array(level[rows])).float() for level in features]
+    # one memory order: convolutions round differently in another
+    levels = [torch.from_numpy(np.array(level[rows], order="C")).float() for level in features]
     if grid is None:
         return levels
     return [torch.cat([_regrid(level, grid) for level in levels], dim=1)]

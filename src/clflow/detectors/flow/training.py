@@ -71,7 +71,8 @@ class _Loop:
 
     def resume(self, checkpoint: Path) -> None:
         self.finished, self.history = load_checkpoint(checkpoint, self.densities, self.optimizer)
-        # the schedule is a function of the step alone
+        # without gradients a no-op, which the scheduler wants to see before its own first step
+        self.optimizer.step()
         for _ in range(self.finished):
             self.scheduler.step()
 

@@ -1,0 +1,147 @@
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from builders import flat_category, mvtec_category
+
+from clflow import cli
+from clflow.params import read_params
+
+PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
+
+
+class Outcome(NamedTuple):
+    code: object
+    out: str
+    err: str
+
+
+def with_wrong_digits() -> str:
+    return re.sub("digits: .*", "digits: many", PARAMS)
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def clflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Run the command line in a folder that holds the repository's params.yaml."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    Path("params.yaml").write_text(PARAMS, encoding="utf-8")
+
+    def run(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["clflow", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return Outcome(caught.value.code, *capsys.readouterr())
+
+    return run
+
+
+def test_use_writes_the_study_and_says_what_is_next(clflow: Command) -> None:
+    mvtec_category(Path("parts"), "gear", train=1)
+    outcome = clflow("study", "use", "folder", "--root", "parts", "--method", "clflow", "--seed", 4)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "1 categories, methods clflow, seeds 4; images from parts" in outcome.out
+    assert outcome.out.endswith("now run: dvc repro\n")
+    study = read_params()["study"]
+    assert (study["categories"], study["methods"], study["seeds"]) == (["gear"], ["clflow"], [4])
+    assert clflow("study", "check") == (0, "params.yaml is valid\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param("mvtec", "unknown preset 'mvtec': did you mean 'mvtec_ad'?", id="preset"),
+        pytest.param("demo --category bolts", "did you mean 'bolt'?", id="category"),
+        pytest.param("demo --method flow", "did you mean 'clflow'?", id="method"),
+        pytest.param("folder", "needs --root DIR", id="no-root"),
+        pytest.param("folder --root absent", "no data folder absent", id="root"),
+        pytest.param("demo --seed=-1", "study.seeds.0", id="seed"),
+    ],
+)
+def test_failed_use_is_one_error_and_changes_nothing(
+    clflow: Command, words: str, message: str
+) -> None:
+    code, out, err = clflow("study", "use", *words.split())
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert Path("params.yaml").read_text(encoding="utf-8") == PARAMS
+
+
+def test_use_refuses_to_write_a_file_that_would_not_be_valid(clflow: Command) -> None:
+    wrong = with_wrong_digits()
+    Path("params.yaml").write_text(wrong, encoding="utf-8")
+    code, out, err = clflow("study", "use", "btad")
+    assert (code, out) == (1, "")
+    assert "tabulate.digits" in err
+    assert Path("params.yaml").read_text(encoding="utf-8") == wrong
+
+
+def test_check_lists_all_that_is_wrong(clflow: Command) -> None:
+    wrong = with_wrong_digits().replace("\n  seed:", "\n  sede:")
+    Path("params.yaml").write_text(wrong, encoding="utf-8")
+    code, out, err = clflow("study", "check")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: params.yaml has 3 problems:\n")
+    for path in ("prepare.sede: unknown key; did you mean 'seed'?", "synthesize.sede", "tabulate"):
+        assert f"\n  {path}" in err
+
+
+@pytest.mark.parametrize("command", ["use demo", "check", "show", "save mine"])
+def test_outside_of_a_clone(clflow: Command, command: str) -> None:
+    Path("params.yaml").unlink()
+    code, out, err = clflow("study", *command.split())
+    assert (code, out) == (1, "")
+    assert err == "error: no params.yaml here: run in the root of a clone of the repository\n"
+
+
+@pytest.mark.parametrize("command", ["show", "save mine"])
+def test_without_results(clflow: Command, command: str) -> None:
+    code, out, err = clflow("study", *command.split())
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert "dvc repro" in err
+
+
+def test_data_that_is_fit_for_a_study(clflow: Command) -> None:
+    mvtec_category(Path("parts"), "gear", train=30, good=8, defects={"crack": 8})
+    code, out, err = clflow("data", "check", "parts")
+    assert (code, err) == (0, "")
+    assert "layout mvtec_ad" in out
+    assert out.endswith("fit for a study\n")
+
+
+def test_data_that_would_spoil_a_study(clflow: Command) -> None:
+    category = flat_category(Path("parts"), "gear")
+    (category / "good/000.png").write_bytes(b"no image")
+    code, out, err = clflow("data", "check", "parts", "--layout", "folder")
+    assert (code, err) == (1, "")
+    assert "error: gear: " in out
+    assert "mend the errors" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param("absent", "no data folder absent", id="no-folder"),
+        pytest.param(". --layout mvtec", "did you mean 'mvtec_ad'?", id="layout"),
+    ],
+)
+def test_data_that_cannot_be_looked_at(clflow: Command, words: str, message: str) -> None:
+    code, out, err = clflow("data", "check", *words.split())
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert message in err
+
+
+def test_wrong_usage_is_told_apart_from_a_failed_command(clflow: Command) -> None:
+    assert clflow("study", "use", "demo", "--seed", "one").code == 2
+    assert clflow("study", "user").code == 2

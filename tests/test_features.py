@@ -1,0 +1,90 @@
+"""Features are computed once and found again by content."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from flow_cases import grain
+
+from clflow.backbones.network import build_backbone
+from clflow.backbones.settings import BackboneSettings
+from clflow.data.source import ArrayImages
+from clflow.detectors.flow import features as module
+from clflow.detectors.flow.features import FeatureStore, as_levels
+from clflow.errors import DataError
+
+IMAGES = ArrayImages(grain(5, 0))
+
+
+@pytest.fixture(scope="module")
+def store() -> FeatureStore:
+    backbone = build_backbone(BackboneSettings(name="efficientnet_lite0"))
+    return FeatureStore(backbone, 64, torch.device("cpu"))
+
+
+def test_cached_and_fresh_features_are_equal(store: FeatureStore, tmp_path: Path) -> None:
+    fresh = store.features(IMAGES, "fresh", None)
+    cached = store.features(IMAGES, "cached", tmp_path)
+    assert [level.shape for level in fresh] == [(5, 24, 16, 16), (5, 40, 8, 8), (5, 112, 4, 4)]
+    assert all(map(np.array_equal, fresh, cached))
+
+
+def test_the_backbone_runs_once_per_content(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = store.features(IMAGES, "first", tmp_path)
+    monkeypatch.setattr(store, "_batches", lambda *_: pytest.fail("computed twice"))
+    again = store.features(ArrayImages([image.copy() for image in IMAGES.arrays]), "", tmp_path)
+    assert all(map(np.array_equal, first, again))
+    monkeypatch.undo()
+    changed = [image.copy() for image in IMAGES.arrays]
+    changed[3][0, 0] ^= 1
+    store.features(ArrayImages(changed), "changed", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_interrupted_computation_leaves_nothing(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> object:
+        yield [np.zeros((5, 2, 4, 4), np.float16)]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "_batches", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.features(IMAGES, "interrupted", tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_the_oldest_entries_make_room(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.features(IMAGES, "old", tmp_path)
+    monkeypatch.setattr(module, "CACHE_BYTES", 0)
+    store.features(ArrayImages(grain(2, 1)), "new", tmp_path)
+    (entry,) = tmp_path.iterdir()
+    assert len(np.load(entry / "level-0.npy")) == 2
+
+
+def test_features_beyond_half_precision_are_refused(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        store.backbone, "forward", lambda images: [torch.full((len(images), 1, 4, 4), 1e6)]
+    )
+    with pytest.raises(DataError, match="beyond half precision"):
+        store.features(IMAGES, "features", None)
+
+
+def test_fusion_averages_finer_levels_and_interpolates_coarser_ones() -> None:
+    fine = np.arange(16, dtype=np.float16).reshape(1, 1, 4, 4)
+    same = np.ones((1, 1, 2, 2), np.float16)
+    coarse = np.full((1, 1, 1, 1), 7, np.float16)
+    (fused,) = as_levels([fine, same, coarse], slice(0, 1), 2)
+    assert fused[0].tolist() == [[[2.5, 4.5], [10.5, 12.5]], [[1, 1], [1, 1]], [[7, 7], [7, 7]]]
+
+
+def test_without_a_grid_levels_stay_apart() -> None:
+    levels = as_levels([np.ones((3, 1, 4, 4), np.float16)] * 2, slice(1, 3), None)
+    assert [tuple(level.shape) for level in levels] == [(2, 1, 4, 4)] * 2

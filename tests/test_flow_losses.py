@@ -1,0 +1,128 @@
+"""Losses, cells and boxes in cases that can be worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from clflow.detectors.flow.dataset import anomalous_cells
+from clflow.detectors.flow.losses import (
+    box_features,
+    box_slices,
+    cosine_contrast,
+    smoothed_cross_entropy,
+)
+from clflow.detectors.flow.settings import CellSettings, ContrastSettings
+
+CELLS = CellSettings(area=0.25, share=0.7)
+
+
+def contrast(**changes: object) -> ContrastSettings:
+    values = {
+        "weight": 1.0,
+        "form": "margin",
+        "margin": 0.0,
+        "temperature": 0.5,
+        "stop_gradient": True,
+    }
+    return ContrastSettings.model_validate(values | changes)
+
+
+def test_cross_entropy_of_undecided_logits_is_log_two() -> None:
+    zeros = torch.zeros(7)
+    assert smoothed_cross_entropy(zeros, zeros, 0.1).item() == pytest.approx(math.log(2))
+
+
+def test_cross_entropy_averages_the_classes_not_the_cells() -> None:
+    good, anomalous = torch.full((1000,), -20.0), torch.full((1,), -20.0)
+    assert smoothed_cross_entropy(good, anomalous, 0.0).item() == pytest.approx(10, rel=1e-3)
+
+
+def test_smoothing_moves_the_best_logit_to_its_target() -> None:
+    logits = torch.linspace(0, 8, 801)
+    losses = [smoothed_cross_entropy(-x, x, 0.1).item() for x in logits]
+    best = logits[losses.index(min(losses))].item()
+    assert torch.sigmoid(torch.tensor(best)).item() == pytest.approx(0.95, abs=0.002)
+
+
+def test_without_anomalous_cells_the_good_half_is_left() -> None:
+    loss = smoothed_cross_entropy(torch.zeros(3), torch.zeros(0), 0.1)
+    assert loss.item() == pytest.approx(0.5 * math.log(2))
+
+
+@pytest.mark.parametrize(
+    ("coverage", "expected"),
+    [
+        pytest.param([[0.3, 0.2], [0.0, 0.0]], [[True, False], [False, False]], id="area"),
+        pytest.param([[0.1, 0.08], [0.05, 0.0]], [[True, True], [False, False]], id="share"),
+        pytest.param([[0.0, 0.0], [0.0, 0.0]], [[False, False], [False, False]], id="empty"),
+        pytest.param([[1.0, 0.3], [0.2, 0.0]], [[True, True], [False, False]], id="large"),
+    ],
+)
+def test_anomalous_cells(coverage: list[list[float]], expected: list[list[bool]]) -> None:
+    actual = anomalous_cells(torch.tensor(coverage)[None], CELLS)[0]
+    assert actual.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        pytest.param((0.0, 0.0, 1.0, 1.0), (slice(0, 4), slice(0, 8)), id="whole"),
+        pytest.param((0.3, 0.3, 0.31, 0.31), (slice(1, 2), slice(2, 3)), id="inside one cell"),
+        pytest.param((0.12, 0.2, 0.26, 0.6), (slice(0, 3), slice(0, 3)), id="rounded outward"),
+        pytest.param((0.999, 0.999, 1.0, 1.0), (slice(3, 4), slice(7, 8)), id="last cell"),
+    ],
+)
+def test_boxes_are_rounded_outward(box: tuple[float, ...], expected: tuple[slice, slice]) -> None:
+    assert box_slices(box, (4, 8)) == expected
+
+
+def test_box_feature_is_the_mean_over_anomalous_cells() -> None:
+    latent = torch.arange(8.0).reshape(2, 2, 2)
+    cells = torch.tensor([[True, False], [True, False]])
+    whole = (0.0, 0.0, 1.0, 1.0)
+    (feature,) = box_features(latent, cells, [whole])
+    assert feature.tolist() == [1.0, 5.0]
+    (fallback,) = box_features(latent, torch.zeros_like(cells), [whole])
+    assert fallback.tolist() == [1.5, 5.5]
+
+
+def constant_latent(directions: list[list[float]]) -> torch.Tensor:
+    return torch.tensor(directions)[:, :, None, None].expand(-1, -1, 2, 2)
+
+
+def test_equal_good_images_and_opposite_boxes_cost_nothing() -> None:
+    latent = constant_latent([[1.0, 0.0], [2.0, 0.0]])
+    loss = cosine_contrast(
+        latent, [torch.tensor([1.0, 0.0])], [torch.tensor([-1.0, 0.0])], contrast()
+    )
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_orthogonal_good_images_and_equal_boxes_cost_two() -> None:
+    latent = constant_latent([[1.0, 0.0], [0.0, 1.0]])
+    box = torch.tensor([1.0, 1.0])
+    assert cosine_contrast(latent, [box], [box], contrast()).item() == pytest.approx(2)
+    assert cosine_contrast(latent, [box], [box], contrast(margin=0.4)).item() == pytest.approx(1.6)
+
+
+def test_info_nce_is_the_softmax_of_pull_against_push() -> None:
+    latent = constant_latent([[1.0, 0.0], [0.0, 1.0]])
+    box = torch.tensor([1.0, 1.0])
+    loss = cosine_contrast(latent, [box], [box], contrast(form="info_nce"))
+    assert loss.item() == pytest.approx(-math.log(1 / (1 + math.exp(1 / 0.5))))
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_stop_gradient_anchors_the_good_box(stop: bool) -> None:
+    latent = constant_latent([[1.0, 0.0], [1.0, 0.0]])
+    good = torch.tensor([1.0, 0.5], requires_grad=True)
+    anomalous = torch.tensor([1.0, 0.0], requires_grad=True)
+    cosine_contrast(latent, [good], [anomalous], contrast(stop_gradient=stop)).backward()
+    assert anomalous.grad is not None
+    assert (good.grad is None) == stop
+
+
+def test_without_boxes_only_the_pull_is_left() -> None:
+    latent = constant_latent([[1.0, 0.0], [0.0, 1.0]])
+    assert cosine_contrast(latent, [], [], contrast()).item() == pytest.approx(1)

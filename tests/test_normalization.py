@@ -1,0 +1,119 @@
+"""Whitening against a slow reference in float64."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from clflow.detectors.flow.dataset import normalize_for_training
+from clflow.detectors.flow.normalization import Normalization, draw_folds
+from clflow.detectors.flow.settings import FlowSettings, NormalizationSettings
+from clflow.detectors.registry import find_method
+
+
+def settings(mean: str, covariance: str, shrinkage: float = 0.0) -> NormalizationSettings:
+    return NormalizationSettings(
+        mean=mean, covariance=covariance, shrinkage=shrinkage, epsilon=1e-3, folds=0
+    )
+
+
+def correlated(count: int, channels: int = 4, side: int = 3, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    random = torch.randn(side * side, channels, channels, generator=generator)
+    left, _, right = torch.linalg.svd(random)
+    mixing = left @ torch.diag(torch.linspace(0.5, 1.5, channels)) @ right
+    offset = 3 * torch.randn(side * side, channels, generator=generator)
+    x = torch.randn(count, side * side, channels, generator=generator)
+    mixed = torch.einsum("nlc,lcd->nld", x, mixing) + offset
+    return mixed.permute(0, 2, 1).reshape(count, channels, side, side)
+
+
+def reference(train: Tensor, x: Tensor, rule: NormalizationSettings) -> np.ndarray:
+    """Whiten by the formula, location by location, in float64."""
+    flat, new = (v.flatten(2).double().numpy() for v in (train, x))
+    per_location = flat.mean(0)
+    mean = per_location if rule.mean == "location" else per_location.mean(1, keepdims=True)
+    residual = flat - mean
+    scale = np.sqrt((residual**2).mean((0, 2)) + 0) + rule.epsilon
+    standard = residual / scale[:, None]
+    local = np.einsum("ncl,ndl->lcd", standard, standard) / len(flat)
+    shared = local.mean(0)
+    out = (new - mean) / scale[:, None]
+    for location in range(flat.shape[2]):
+        covariance = (1 - rule.shrinkage) * local[location] + rule.shrinkage * shared
+        covariance = shared if rule.covariance == "global" else covariance
+        if rule.covariance != "diagonal":
+            factor = np.linalg.cholesky(covariance + rule.epsilon * np.eye(len(scale)))
+            out[:, :, location] = np.linalg.solve(factor, out[:, :, location].T).T
+    return out.reshape(x.shape)
+
+
+@pytest.mark.parametrize("mean", ["global", "location"])
+@pytest.mark.parametrize("covariance", ["diagonal", "global", "location"])
+@pytest.mark.parametrize("shrinkage", [0.0, 0.5])
+def test_normalisation_equals_the_reference(mean: str, covariance: str, shrinkage: float) -> None:
+    rule = settings(mean, covariance, shrinkage)
+    train, x = correlated(60), correlated(5, seed=1)
+    fitted = Normalization(4, (3, 3), rule).fit(train)
+    # the factors are kept in half precision
+    np.testing.assert_allclose(fitted(x).numpy(), reference(train, x, rule), rtol=0.02, atol=0.05)
+
+
+def test_location_whitening_makes_training_features_white() -> None:
+    train = correlated(400)
+    white = Normalization(4, (3, 3), settings("location", "location")).fit(train)(train).flatten(2)
+    covariance = torch.einsum("ncl,ndl->lcd", white, white) / len(train)
+    assert (covariance - torch.eye(4)).abs().max() < 0.1
+    assert white.mean(0).abs().max() < 0.01
+
+
+def test_a_loaded_normalisation_gives_equal_values() -> None:
+    rule = settings("location", "location", 0.5)
+    train = correlated(30)
+    fitted = Normalization(4, (3, 3), rule).fit(train)
+    loaded = Normalization(4, (3, 3), rule)
+    loaded(train)
+    loaded.load_state_dict(fitted.state_dict())
+    assert torch.equal(loaded(train), fitted(train))
+
+
+def test_folds_are_even_and_reproducible() -> None:
+    folds = draw_folds(23, 5, torch.Generator().manual_seed(0))
+    assert torch.bincount(folds).tolist() == [5, 5, 5, 4, 4]
+    assert torch.equal(folds, draw_folds(23, 5, torch.Generator().manual_seed(0)))
+
+
+def flow_settings(folds: int) -> FlowSettings:
+    method = find_method("clflow")
+    return FlowSettings.model_validate(method.complete({"normalization": {"folds": folds}}))
+
+
+def test_cross_fit_uses_the_statistics_of_the_other_folds() -> None:
+    rule = flow_settings(3)
+    good, negatives = correlated(12).half(), correlated(6, seed=1).half()
+    owners = torch.tensor([0, 0, 3, 5, 11, 7])
+    folds = draw_folds(12, 3, torch.Generator().manual_seed(5))
+    expected_good, expected_negatives = good.clone(), negatives.clone()
+    for fold in range(3):
+        other = Normalization(4, (3, 3), rule.normalization).fit(good[folds != fold])
+        expected_good[folds == fold] = other(good[folds == fold].float()).half()
+        rows = folds[owners] == fold
+        expected_negatives[rows] = other(negatives[rows].float()).half()
+    fitted = [Normalization(4, (3, 3), rule.normalization).fit(good)]
+    actual_good, actual_negatives = normalize_for_training(
+        [good.clone()], [negatives.clone()], owners, fitted, rule, torch.Generator().manual_seed(5)
+    )
+    assert actual_negatives is not None
+    assert torch.equal(actual_good[0], expected_good)
+    assert torch.equal(actual_negatives[0], expected_negatives)
+
+
+def test_without_folds_all_statistics_are_used() -> None:
+    rule = flow_settings(0)
+    good = correlated(12).half()
+    fitted = [Normalization(4, (3, 3), rule.normalization).fit(good)]
+    actual, none = normalize_for_training(
+        [good.clone()], None, torch.empty(0), fitted, rule, torch.Generator()
+    )
+    assert none is None
+    assert torch.equal(actual[0], fitted[0](good.float()).half())

@@ -1,0 +1,70 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from clflow.errors import DataError, SettingsError
+from clflow.stage import stage, worker_count
+
+PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(PARAMS, encoding="utf-8")
+    return Path("params.yaml")
+
+
+def test_stage_has_the_study_and_all_sections() -> None:
+    with stage() as (study, params):
+        assert study.model_dump(mode="json") == params["study"]
+        assert "tabulate" in params
+
+
+def test_slip_in_any_section_ends_every_stage_at_once(
+    params: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params.write_text(re.sub("digits: .*", "digits: many", PARAMS), encoding="utf-8")
+    with pytest.raises(SystemExit) as caught, stage():
+        pytest.fail("the stage started")
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith(
+        "error: params.yaml has 1 problem:\n  tabulate.digits"
+    )
+
+
+def test_users_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught, stage():
+        raise DataError("image 3 is broken")
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "error: image 3 is broken\n"
+
+
+def test_defect_of_the_program_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), stage():
+        1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize("value", ["1", "12"])
+def test_workers_are_as_many_as_asked_for(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLFLOW_WORKERS", value)
+    assert worker_count() == int(value)
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_workers_are_the_cores_otherwise(
+    value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLFLOW_WORKERS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("CLFLOW_WORKERS", value)
+    assert worker_count() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_other_numbers_of_workers_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLFLOW_WORKERS", value)
+    with pytest.raises(SettingsError, match=f"CLFLOW_WORKERS is '{value}': set it to 1 or more"):
+        worker_count()

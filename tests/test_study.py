@@ -1,0 +1,297 @@
+import re
+from pathlib import Path
+
+import pytest
+from builders import btad_category, flat_category, mvtec_category, visa_dataset
+from pydantic import ValidationError
+
+from clflow.data.catalog import dataset_names, load_dataset
+from clflow.data.layouts import find_images
+from clflow.errors import ClflowError, DataError, SettingsError
+from clflow.params import read_params
+from clflow.schema import check_params
+from clflow.study.presets import DEFAULT_SEEDS, METHOD_ORDER, Choice, build_study, preset_names
+from clflow.study.rewrite import rewrite_study
+from clflow.study.settings import StudySettings
+
+PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", dataset_names())
+def test_preset_of_a_data_set_is_all_of_it(name: str) -> None:
+    dataset, study = load_dataset(name), build_study(name, Choice())
+    assert study == StudySettings(
+        name=name,
+        dataset=name,
+        layout=dataset.layout,
+        root=f"data/raw/{name}/images",
+        index=study.index,
+        categories=dataset.categories,
+        methods=METHOD_ORDER,
+        seeds=DEFAULT_SEEDS,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        pytest.param("visa", "data/raw/visa/images/split_csv/1cls.csv", id="split-table"),
+        pytest.param("mvtec_ad", "data/raw/mvtec_ad/source.json", id="record"),
+    ],
+)
+def test_index_is_what_decides_the_manifest(name: str, index: str) -> None:
+    assert build_study(name, Choice()).index == index
+
+
+def test_demo_is_laid_out_like_mvtec_ad() -> None:
+    study = build_study("demo", Choice())
+    assert (study.layout, study.root) == ("mvtec_ad", "data/raw/demo/images")
+    assert study.categories == ("weave", "washer", "bolt")
+
+
+def test_every_preset_is_tested() -> None:
+    assert set(preset_names()) == {"demo", *dataset_names(), "folder"}
+
+
+def test_choice_replaces_the_presets_own() -> None:
+    choice = Choice(categories=("tile", "grid"), methods=("clflow",), seeds=(7,))
+    study = build_study("mvtec_ad", choice)
+    assert (study.categories, study.methods, study.seeds) == (("tile", "grid"), ("clflow",), (7,))
+
+
+@pytest.mark.parametrize(
+    ("preset", "choice", "message"),
+    [
+        pytest.param("mvtec", Choice(), "unknown preset 'mvtec': did you mean 'mvtec_ad'", id="p"),
+        pytest.param(
+            "mvtec_ad", Choice(categories=("botle",)), "category 'botle'.*mean 'bottle'", id="c"
+        ),
+        pytest.param("demo", Choice(categories=("bottle",)), "allowed are bolt, washer", id="demo"),
+        pytest.param("demo", Choice(methods=("clfow",)), "'clfow': did you mean 'clflow'", id="m"),
+        pytest.param("demo", Choice(root=Path()), "takes no --root", id="demo-root"),
+        pytest.param("folder", Choice(), "needs --root DIR", id="folder-without-root"),
+        pytest.param("demo", Choice(seeds=(-1,)), r"study\.seeds\.0: .*equal to 0", id="negative"),
+        pytest.param("demo", Choice(seeds=(3, 3)), "3 is given more than once", id="seed-twice"),
+        pytest.param(
+            "demo", Choice(categories=("bolt", "bolt")), "'bolt' is given more", id="category-twice"
+        ),
+    ],
+)
+def test_choice_that_cannot_be(preset: str, choice: Choice, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        build_study(preset, choice)
+
+
+def test_catalogued_data_set_elsewhere_has_the_categories_found_there(tmp_path: Path) -> None:
+    for name in ("bottle", "grid"):
+        mvtec_category(tmp_path, name, train=1, good=1)
+    study = build_study("mvtec_ad", Choice(root=tmp_path))
+    assert study.categories == ("bottle", "grid")
+    assert study.root == tmp_path.as_posix()
+    assert study.index == "data/raw/mvtec_ad/source.json"
+    with pytest.raises(SettingsError, match="allowed are bottle, grid"):
+        build_study("mvtec_ad", Choice(root=tmp_path, categories=("tile",)))
+
+
+def test_visa_elsewhere_is_decided_by_its_own_table(tmp_path: Path) -> None:
+    visa_dataset(tmp_path, "candle", train=1)
+    study = build_study("visa", Choice(root=tmp_path))
+    assert (study.categories, study.layout) == (("candle",), "visa")
+    assert Path(study.index) == tmp_path / "split_csv/1cls.csv"
+    assert Path(study.index).is_file()
+
+
+@pytest.mark.parametrize("preset", ["folder", "mvtec_ad", "btad", "visa"])
+def test_root_without_categories_is_refused(preset: str, tmp_path: Path) -> None:
+    for root, message in ((tmp_path, "no category in"), (tmp_path / "absent", "no data folder")):
+        with pytest.raises(DataError, match=message):
+            build_study(preset, Choice(root=root, categories=("any",)))
+
+
+def test_own_folder_that_holds_categories(tmp_path: Path) -> None:
+    root = tmp_path / "my parts (2024)"
+    flat_category(root, "gear", good=1)
+    mvtec_category(root, "axle", train=1, good=1)
+    study = build_study("folder", Choice(root=root))
+    assert (study.name, study.dataset, study.layout) == ("my_parts_2024", study.name, "folder")
+    assert study.categories == ("axle", "gear")
+    assert study.root == root.as_posix()
+    assert study.index == "data/raw/my_parts_2024/source.json"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param("parts/gear", "parts", id="relative"),
+        pytest.param("./parts/../parts/gear/", "parts", id="detour"),
+        pytest.param("{here}/parts/gear", "{here}/parts", id="absolute"),
+        pytest.param("link", "{here}/parts", id="link"),
+    ],
+)
+def test_own_folder_that_is_the_one_category(
+    given: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flat_category(Path("parts"), "gear", good=1)
+    Path("link").symlink_to("parts/gear")
+    study = build_study("folder", Choice(root=Path(given.format(here=tmp_path))))
+    assert (study.name, study.categories) == ("gear", ("gear",))
+    assert study.root == expected.format(here=tmp_path)
+    assert (Path(study.root) / "gear" / "good").is_dir()
+    assert find_images(Path(study.root), "gear", study.layout)
+
+
+def test_own_folder_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(flat_category(tmp_path, "gear", good=1))
+    study = build_study("folder", Choice(root=Path()))
+    assert (study.root, study.categories) == ("..", ("gear",))
+
+
+@pytest.mark.parametrize("name", ["demo", "mvtec_ad", "visa"])
+def test_own_folder_never_takes_the_place_of_a_known_data_set(name: str, tmp_path: Path) -> None:
+    flat_category(tmp_path / name, "gear", good=1)
+    assert build_study("folder", Choice(root=tmp_path / name)).dataset == f"own_{name}"
+
+
+@pytest.mark.parametrize("preset", ["demo", *dataset_names()])
+def test_rewritten_study_reads_back_and_all_else_stays(preset: str, params: Path) -> None:
+    study = build_study(preset, Choice(seeds=(3, 1, 2)))
+    rewrite_study(params, study)
+    written = read_params(params)
+    assert StudySettings.model_validate(written["study"]) == study
+    check_params(written)
+    old, new = PARAMS.split("study:\n"), params.read_text(encoding="utf-8").split("study:\n")
+    assert new[0] == old[0]
+    assert new[1].partition("download:")[2] == old[1].partition("download:")[2]
+    assert "  seeds: [3, 1, 2]\n" in new[1]
+
+
+def test_names_that_look_like_numbers_stay_names(params: Path) -> None:
+    rewrite_study(params, build_study("btad", Choice()))
+    assert read_params(params)["study"]["categories"] == ["01", "02", "03"]
+
+
+UNTIDY = """\
+# a header
+
+prepare:   {seed: 0,validation_fraction: 0.1}   # laid out by hand
+synthesize:
+    image_size:   256
+    nsa: {}
+# about the study
+study: # here
+  name: demo  # its name
+  dataset: "demo"
+  # where the images are
+  layout: mvtec_ad
+  root: data/raw/demo/images
+
+  index: data/raw/demo/source.json
+  categories:
+  - weave
+  - bolt
+  methods: [fastflow]   # one
+  seeds: [0]
+
+# about the rest
+train:
+    fastflow: { image_size:   64 }
+download: {archive: , demo_seed: 0}
+evaluate: {"worst": 4}
+tabulate:
+  metrics: [image_auroc,
+            image_ap]   # two
+"""
+
+
+def test_comments_and_other_layouts_survive(params: Path) -> None:
+    params.write_text(UNTIDY, encoding="utf-8")
+    choice = Choice(categories=("washer",), methods=("fastflow",), seeds=(4, 5))
+    rewrite_study(params, build_study("demo", choice))
+    lines = params.read_text(encoding="utf-8").splitlines()
+    old = UNTIDY.splitlines()
+    start, end = old.index("study: # here"), old.index("train:")
+    assert lines[:start] == old[:start]
+    assert lines[-len(old[end:]) :] == old[end:]
+    study = "\n".join(lines[start : -len(old[end:])])
+    assert "name: demo  # its name" in study
+    assert "# where the images are" in study
+    assert "\n# about the rest" in study
+    assert "methods: [fastflow]   # one" in study
+    assert "- washer" in study
+    assert "seeds: [4, 5]" in study
+
+
+def test_rewriting_twice_changes_nothing(params: Path) -> None:
+    study = build_study("visa", Choice())
+    rewrite_study(params, study)
+    once = params.read_bytes()
+    rewrite_study(params, study)
+    assert params.read_bytes() == once
+
+
+def test_study_as_the_last_section(params: Path) -> None:
+    head, _, rest = PARAMS.partition("study:\n")
+    section, _, others = rest.partition("download:")
+    params.write_text(f"{head}download:{others}study:\n{section}", encoding="utf-8")
+    rewrite_study(params, build_study("btad", Choice()))
+    text = params.read_text(encoding="utf-8")
+    assert text.startswith(f"{head}download:{others}study:\n")
+    assert read_params(params)["study"]["name"] == "btad"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(re.sub("digits: .*", "digits: many", PARAMS), "digits", id="elsewhere"),
+        pytest.param(PARAMS.replace("  clflow:\n", "  clflwo:\n"), "train", id="method"),
+        pytest.param(PARAMS.replace("study:\n", "study:\n  nmae: x\n"), "nmae", id="in-the-study"),
+        pytest.param(PARAMS.replace("study:", "sutdy:"), "no study section", id="no-study"),
+        pytest.param("study: [", "not valid YAML", id="no-yaml"),
+    ],
+)
+def test_file_that_would_not_be_valid_is_left_alone(
+    content: str, message: str, params: Path
+) -> None:
+    params.write_text(content, encoding="utf-8")
+    with pytest.raises(SettingsError, match=message):
+        rewrite_study(params, build_study("demo", Choice()))
+    assert params.read_text(encoding="utf-8") == content
+    assert list(params.parent.iterdir()) == [params]
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ClflowError, match="run in the root of a clone"):
+        rewrite_study(tmp_path / "params.yaml", build_study("demo", Choice()))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param("name", "../up", id="path"),
+        pytest.param("name", "", id="empty"),
+        pytest.param("categories", [], id="no-category"),
+        pytest.param("categories", ["a/b"], id="nested-category"),
+        pytest.param("methods", ["clflow", "clflow"], id="method-twice"),
+        pytest.param("seeds", [2**63], id="seed-beyond-64-bits"),
+        pytest.param("seeds", [0.5], id="fraction"),
+        pytest.param("root", "", id="no-root"),
+        pytest.param("extra", 1, id="unknown"),
+    ],
+)
+def test_settings_of_a_study_are_checked(field: str, value: object) -> None:
+    values = build_study("demo", Choice()).model_dump()
+    with pytest.raises(ValidationError, match=field):
+        StudySettings.model_validate(values | {field: value})
+
+
+def test_btad_elsewhere(tmp_path: Path) -> None:
+    btad_category(tmp_path, "02", train=1)
+    assert build_study("btad", Choice(root=tmp_path)).categories == ("02",)
