@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
@@ -19,7 +20,8 @@ from clflow.backbones.weights import bundled_weights, timm_name
 from clflow.errors import SettingsError
 from clflow.files import sha256_of
 
-timm = pytest.importorskip("timm")
+# after clflow.backbones.network, which makes torchvision importable
+timm = import_module("timm")
 
 RESNET = BackboneSettings(name="resnet18", weights="random")
 
@@ -364,13 +366,10 @@ def address(weight_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def point_timm_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from timm.models import _registry
-
+    configurations = import_module("timm.models._registry")._model_pretrained_cfgs
     config = timm.get_pretrained_cfg("resnet18")
     for key in ("resnet18", f"resnet18.{config.tag}"):
-        monkeypatch.setitem(
-            _registry._model_pretrained_cfgs, key, replace(config, url=url, hf_hub_id=None)
-        )
+        monkeypatch.setitem(configurations, key, replace(config, url=url, hf_hub_id=None))
 
 
 def test_pretrained_weights_are_downloaded_by_timm(

@@ -123,7 +123,7 @@ class _Loop:
     def _log(self, step: int, loss: float, terms: dict[str, float], norm: float) -> None:
         epoch = (step + 1) * self.settings.batch_size / len(self.data.good[0])
         rate = self.optimizer.param_groups[0]["lr"]
-        row = {"step": float(step), "epoch": epoch, "loss": loss, **terms}
+        row: dict[str, float] = {"step": step, "epoch": epoch, "loss": loss, **terms}
         self.history.append(row | {"learning_rate": rate, "gradient_norm": norm})
 
 
