@@ -5,8 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,10 @@ from ruamel.yaml import YAML
 REPOSITORY = Path(__file__).parents[1]
 CLONED = (".dvc", ".dvcignore", ".gitignore", "data", "dvc.yaml", "params.yaml", "src", "stages")
 
-CATEGORIES = ("weave", "washer")
 METHODS = ("fastflow", "clflow")
 SEEDS = (0,)
 SIZE = 64
 TIMEOUT_SECONDS = 1500
-
-Edit = Callable[[Any], object]
 
 
 @dataclass(frozen=True)
@@ -76,49 +72,41 @@ class Clone:
         assert done.code == 0, done.output + done.errors
         return done
 
-    @contextmanager
-    def params(self, edit: Edit) -> Iterator[None]:
-        """Change `params.yaml` for the length of a block."""
-        path = self.root / "params.yaml"
-        before = path.read_bytes()
-        edit_params(path, edit)
-        try:
-            yield
-        finally:
-            path.write_bytes(before)
+    def edit_params(self, edit: Callable[[Any], object]) -> None:
+        """Change `params.yaml` in place."""
+        path, yaml = self.root / "params.yaml", YAML()
+        values = yaml.load(path.read_text(encoding="utf-8"))
+        edit(values)
+        with path.open("w", encoding="utf-8") as file:
+            yaml.dump(values, file)
+
+    def untracked(self) -> set[str]:
+        """Return the files that Git neither tracks nor ignores."""
+        return set(_git(self.root, "ls-files", "-o", "--exclude-standard", "-z"))
 
 
 def clone_repository(root: Path) -> Clone:
-    """Copy what Git tracks, or would track, of the pipeline into a repository of its own."""
+    """Copy what Git tracks, or would track, of the pipeline; the study becomes tiny."""
     for name in _git(REPOSITORY, "ls-files", "-co", "--exclude-standard", "-z", "--", *CLONED):
         source, target = REPOSITORY / name, root / name
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     _git(root, "init", "--quiet")
-    edit_params(root / "params.yaml", _shrink)
-    return Clone(root)
-
-
-def edit_params(path: Path, edit: Edit) -> None:
-    """Change a YAML file in place."""
-    yaml = YAML()
-    values = yaml.load(path.read_text(encoding="utf-8"))
-    edit(values)
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(values, file)
+    _git(root, "add", "--all")
+    clone = Clone(root)
+    clone.edit_params(_shrink)
+    return clone
 
 
 def _git(root: Path, *arguments: str) -> list[str]:
-    done = subprocess.run(
-        ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
     return done.stdout.split("\0")[:-1]
 
 
 def _shrink(params: Any) -> None:
     params["study"] |= {
-        "categories": list(CATEGORIES),
+        "categories": ["weave"],
         "methods": list(METHODS),
         "seeds": list(SEEDS),
     }

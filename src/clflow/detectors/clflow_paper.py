@@ -16,6 +16,7 @@ DEFAULTS = merged(
     {
         "classification": {"weight": 0.1},
         "contrast": {"weight": 0.1},
-        "training": {"gradient_clip": 1.0},
+        # eight good images and eight anomalies: as many maps a step as FastFlow sees
+        "training": {"batch_size": 8, "gradient_clip": 1.0},
     },
 )
