@@ -21,12 +21,13 @@ def main(method: str, category: str) -> None:
         manifest = read_manifest(manifest_path(study.name, category))
         bank = bank_folder(study.name, category)
         found = find_method(method)
+        settings = found.complete(section(params, f"train.{method}"))
         run = Run(
             study=study.name,
             dataset=study.dataset,
             category=category,
             method=found,
-            settings=found.complete(section(params, f"train.{method}")),
+            settings=found.shortened(settings, study.step_fraction),
             manifest_digest=manifest.digest,
             bank_digest=sha256_of(bank / "train" / "manifest.jsonl"),
         )

@@ -24,7 +24,7 @@ class BrightSettings(BaseModel):
 
 
 class BrightDetector:
-    """Records how it was trained: `fits` are (seed, checkpoint), `interrupted` seeds never finish."""
+    """Records its trainings: `fits` are (seed, checkpoint); `interrupted` seeds never finish."""
 
     fits: ClassVar[list[tuple[int, Path | None]]] = []
     interrupted: ClassVar[set[int]] = set()

@@ -46,9 +46,7 @@ def test_likelihood_score_is_the_energy() -> None:
 
 def test_smoothing_equals_opencv_and_keeps_constants() -> None:
     maps = torch.randn(1, 64, 48, generator=torch.Generator().manual_seed(0))
-    expected = cv2.GaussianBlur(
-        maps[0].numpy(), (33, 33), 4.0, borderType=cv2.BORDER_REFLECT_101
-    )
+    expected = cv2.GaussianBlur(maps[0].numpy(), (33, 33), 4.0, borderType=cv2.BORDER_REFLECT_101)
     np.testing.assert_allclose(gaussian_smoothing(maps, 4.0)[0].numpy(), expected, atol=1e-5)
     constant = torch.full((1, 40, 40), 3.0)
     torch.testing.assert_close(gaussian_smoothing(constant, 4.0), constant)

@@ -28,7 +28,7 @@ def features(levels: tuple[int, ...] = (4,), count: int = 7, side: int = 8) -> T
         levels=[level + 3 * cells[:, None] for level in good],
         cells=[cells] * len(levels),
         boxes=((((3 / side, 2 / side, 6 / side, 4 / side)),),) * count,
-        of_good=tuple((index,) for index in range(count - 1)) + ((),),
+        of_good=(*((index,) for index in range(count - 1)), ()),
     )
     return TrainingFeatures(good, negatives)
 

@@ -139,9 +139,7 @@ def test_interrupted_run_leaves_earlier_models_alone(out: Path) -> None:
     assert {name: (out / name).read_bytes() for name in files_below(out)} == before
 
 
-def test_second_try_finds_the_checkpoint_of_the_first(
-    out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_try_finds_the_checkpoint_of_the_first(out: Path) -> None:
     interrupt(RUN, out, 0, 1, at=1)
     [(_, other), (_, left)] = BrightDetector.fits
     assert left is not None

@@ -36,6 +36,7 @@ def test_preset_of_a_data_set_is_all_of_it(name: str) -> None:
         categories=dataset.categories,
         methods=METHOD_ORDER,
         seeds=DEFAULT_SEEDS,
+        step_fraction=1.0,
     )
 
 

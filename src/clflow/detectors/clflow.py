@@ -1,8 +1,9 @@
 """CL-Flow, ours: one pointwise flow on fused, whitened features, trained with synthetic negatives.
 
-Differs from the paper's reconstruction (`clflow_paper`) in what was measured to matter: levels fused on one grid, a
-shrunk covariance per location, cross-fitted; the log-determinant kept per location; the cross-entropy acts
-on the very likelihood that is scored. The contrastive term is off by default.
+Differs from the paper's reconstruction (`clflow_paper`) in what was measured to matter: levels
+fused on one grid, a shrunk covariance per location, cross-fitted; the log-determinant kept per
+location; the cross-entropy acts on the very likelihood that is scored. The contrastive term is off
+by default.
 """
 
 from clflow.detectors.flow.settings import FlowSettings

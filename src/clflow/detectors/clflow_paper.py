@@ -1,7 +1,7 @@
-"""CL-Flow (arXiv 2311.06794) as far as it is known: FastFlow with a smoothed cross-entropy and a cosine contrast.
+"""CL-Flow (arXiv 2311.06794), reconstructed: FastFlow, smoothed cross-entropy, cosine contrast.
 
-A reconstruction, not a reproduction: the paper's tables, weights and schedule are not public. Three levels,
-likelihood of good images, cross-entropy on cells of good images and of synthetic anomalies,
+A reconstruction, not a reproduction: the paper's tables, weights and schedule are not public. Three
+levels, likelihood of good images, cross-entropy on cells of good images and of synthetic anomalies,
 contrast of box features; both extra weights rise over the first tenth of the steps.
 """
 

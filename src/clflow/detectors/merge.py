@@ -6,7 +6,7 @@ from typing import Any
 
 
 def merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `values` over `defaults`; mappings are merged key by key, anything else is replaced."""
+    """Return `values` over `defaults`: mappings merge key by key, anything else is replaced."""
     result = deepcopy(dict(defaults))
     for key, value in values.items():
         nested = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)

@@ -38,7 +38,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a detector may keep what can be made again: checkpoints of a run, features of images."""
+    """Where a detector may keep what can be made again: a run's checkpoint, images' features."""
 
     checkpoint: Path | None = None
     features: Path | None = None

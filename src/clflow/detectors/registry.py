@@ -31,6 +31,11 @@ class Method:
         """Return `values` over the method's defaults, section by section."""
         return merged(self.defaults, values)
 
+    def shortened(self, settings: Mapping[str, Any], step_fraction: float) -> dict[str, Any]:
+        """Return complete settings with that fraction of the training steps, at least one."""
+        steps = max(1, round(step_fraction * settings["training"]["steps"]))
+        return merged(settings, {"training": {"steps": steps}})
+
     def detector_class(self) -> type[Detector]:
         """Import and return the detector class."""
         module, name = self.detector.split(":")

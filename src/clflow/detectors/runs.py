@@ -23,7 +23,7 @@ from clflow.paths import FEATURES, RUNS
 from clflow.progress import say
 
 LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
-_CODE = ("detectors", "flows", "backbones")
+_CODE = ("backbones", "data", "detectors", "flows")
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Run:
 def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -> dict[int, float]:
     """Train one detector per seed into `out/seed-<n>` and return the seconds each took.
 
-    Finished seeds and checkpoints of an interrupted stage are kept aside, under a key of everything that
-    decides the result, and taken up again.
+    Finished seeds and checkpoints of an interrupted stage are kept aside, under a key of everything
+    that decides the result, and taken up again.
 
     Raises:
         TrainingError: a run diverged; nothing is put in place.

@@ -1,4 +1,4 @@
-"""The evaluate stage: raw scores, metrics and pictures of every seed of one method on one category."""
+"""The evaluate stage: raw scores, metrics and pictures of one method on one category."""
 
 import io
 from collections.abc import Sequence

@@ -20,7 +20,7 @@ Metrics = dict[str, float | None]
 
 @dataclass(frozen=True, eq=False)
 class CategoryScores:
-    """Scores of the test images (with maps), of held-out good images and of anomalies made from those."""
+    """Scores of test images (with maps), held-out good images and anomalies made of the latter."""
 
     test: Scores
     validation: np.ndarray
@@ -32,8 +32,8 @@ def measure(
 ) -> Metrics:
     """Return all metrics by name; undefined ones are None.
 
-    The threshold comes from held-out good images alone. `synthetic_image_auroc` separates these from synthetic
-    anomalies made from them: the figure to select settings by.
+    The threshold comes from held-out good images alone. `synthetic_image_auroc` separates these
+    from synthetic anomalies made from them: the figure to select settings by.
     """
     labels = np.array([record.label for record in records])
     threshold = threshold_from_good(scores.validation, settings.threshold_quantile)
@@ -57,9 +57,11 @@ def _pixel_metrics(
     pixels = PixelScores()
     for record, anomaly_map in zip(records, maps, strict=True):
         mask = record_mask(record, root)
-        if mask is None and record.label:
+        scores, aligned = _aligned(record, anomaly_map, mask, settings)
+        # a tiny defect may vanish at the input size: its pixels are not good ones either
+        if record.label and (aligned is None or not aligned.any()):
             continue
-        pixels.add(*_aligned(record, anomaly_map, mask, settings))
+        pixels.add(scores, aligned)
     return pixels.metrics()
 
 

@@ -24,9 +24,10 @@ def write_overlays(
     folder: Path,
     settings: EvaluateSettings,
 ) -> None:
-    """Write a picture for the worst misses, the worst false alarms and a fixed, evenly spaced sample.
+    """Write pictures of the worst misses, the worst false alarms and a fixed, even sample.
 
-    The colours of all maps of a category run from the lowest score to the highest: pictures compare.
+    The colours of all maps of a category run from the lowest score to the highest: pictures
+    compare.
     """
     folder.mkdir(parents=True, exist_ok=True)
     low, high = float(scores.anomaly_maps.min()), float(scores.anomaly_maps.max())

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 class EvaluateSettings(BaseModel):
     """How a trained model is measured.
 
-    `masks` compares maps and masks at the detector's `input` size (masks resized by nearest neighbour) or at the
-    masks' `native` size (maps interpolated bilinearly). `threshold_quantile` of the scores of held-out good images is
-    the decision threshold. `worst` and `sample` are how many pictures of errors and of a fixed sample
-    are kept.
+    `masks` compares maps and masks at the detector's `input` size (masks resized by nearest
+    neighbour) or at the masks' `native` size (maps interpolated bilinearly). `threshold_quantile`
+    of the scores of held-out good images is the decision threshold. `worst` and `sample` are how
+    many pictures of errors and of a fixed sample are kept.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

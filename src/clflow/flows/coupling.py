@@ -32,18 +32,23 @@ def permute_channels(x: Tensor, permutation: Tensor, inverse: Tensor) -> Tensor:
 
 
 class LocalAffineCoupling(InvertibleModule):
-    r"""Coupling, global affine and fixed permutation, as FrEIA's `AllInOneBlock`, with a local log-determinant.
+    r"""Coupling, global affine and permutation with the log-determinant of every location.
 
-    With passive half :math:`x_1`, active half :math:`x_2` and :math:`[s, t] = \alpha\,\mathrm{subnet}(x_1)`,
+    The map is that of FrEIA's `AllInOneBlock`.
+
+    With passive half :math:`x_1`, active half :math:`x_2` and :math:`[s, t] =
+    \alpha\,\mathrm{subnet}(x_1)`,
 
     .. math:: u_2 = x_2 \exp(a(s)) + t, \qquad y = P\,(g \odot [x_1, u_2] + b),
 
-    where :math:`a(s) = c \tanh(s)` (`hard`) or :math:`c \tanh(s / c)` (`soft`). The log-determinant is not summed over
-    locations: it is :math:`\sum_c a_c(h, w) + \sum_c \log g_c`, of shape [N, H, W], so that the likelihood of each
-    location is known. With 1x1 sub-nets it is the exact log-determinant of that location's map; with
-    3x3 sub-nets its sum over locations is that of the whole map, since the Jacobian stays triangular.
+    where :math:`a(s) = c \tanh(s)` (`hard`) or :math:`c \tanh(s / c)` (`soft`). The log-determinant
+    is not summed over locations: it is :math:`\sum_c a_c(h, w) + \sum_c \log g_c`, of shape [N, H,
+    W], so that the likelihood of each location is known. With 1x1 sub-nets it is the exact
+    log-determinant of that location's map; with 3x3 sub-nets its sum over locations is that of the
+    whole map, since the Jacobian stays triangular.
 
-    Unlike FrEIA's contract (one value per sample) `forward` returns one log-determinant per location.
+    Unlike FrEIA's contract (one value per sample) `forward` returns one log-determinant per
+    location.
     """
 
     def __init__(

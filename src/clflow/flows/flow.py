@@ -14,7 +14,8 @@ class Flow2d(nn.Module):
     """Maps a feature map to a latent of the same shape, location by location or with 3x3 context.
 
     Example:
-        >>> settings = CouplingSettings(steps=2, kernels=(1,), hidden_ratio=1.0, clamp=2.0, clamping="hard",
+        >>> settings = CouplingSettings(
+        ...     steps=2, kernels=(1,), hidden_ratio=1.0, clamp=2.0, clamping="hard",
         ...     subnet_scale=0.1, global_affine="softplus", identity_start=True)
         >>> flow = Flow2d(6, settings, torch.Generator().manual_seed(0))
         >>> latent, log_determinant = flow(torch.randn(4, 6, 8, 8))
@@ -40,7 +41,7 @@ class Flow2d(nn.Module):
         return latent, total
 
     def inverse(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features [N, C, H, W] of a latent and the log-determinant of the inverse [N, H, W]."""
+        """Return features [N, C, H, W] and the inverse's log-determinant per location [N, H, W]."""
         features, total = latent, latent.new_zeros(())
         for block in reversed(self.blocks):
             (features,), log_determinant = block((features,), rev=True)

@@ -6,11 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class CouplingSettings(BaseModel):
-    """A stack of affine coupling blocks over feature maps (papers: FastFlow 2111.07677, Glow 1807.03039).
+    """A stack of affine coupling blocks over feature maps (FastFlow, arXiv 2111.07677).
 
-    `kernels` are the sub-net kernel sizes of successive blocks, repeated; `hidden_ratio` is hidden over passive channels.
-    `subnet_scale` multiplies the sub-net's output; `clamping` is how log-scales are bounded by c = `clamp`:
-    `hard` c tanh(s), `soft` c tanh(s / c).
+    `kernels` are the sub-net kernel sizes of successive blocks, repeated; `hidden_ratio` is hidden
+    over passive channels. `subnet_scale` multiplies the sub-net's output; `clamping` is how
+    log-scales are bounded by c = `clamp`: `hard` c tanh(s), `soft` c tanh(s / c).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

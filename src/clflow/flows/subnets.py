@@ -13,9 +13,10 @@ def convolutional_subnet(
     settings: CouplingSettings,
     generator: torch.Generator,
 ) -> nn.Sequential:
-    """Return Conv(k) - ReLU - Conv(k) with "same" padding and no normalisation (FastFlow, 2111.07677).
+    """Return Conv(k) - ReLU - Conv(k), "same" padding, no normalisation (FastFlow).
 
-    Weights start as torch's default, drawn from `generator`; with `identity_start` the last layer starts at zero.
+    Weights start as torch's default, drawn from `generator`; with `identity_start` the last layer
+    starts at zero.
     """
     hidden = max(1, int(settings.hidden_ratio * channels_in))
     first = nn.Conv2d(channels_in, hidden, kernel, padding="same")

@@ -17,6 +17,11 @@ from clflow.study.settings import StudySettings
 
 METHOD_ORDER = ("fastflow", "clflow_paper", "clflow")
 DEFAULT_SEEDS = (0, 1)
+DEMO = "demo"
+# the demo shows the whole pipeline within minutes on two cores
+DEMO_METHODS = ("fastflow", "clflow")
+DEMO_SEEDS = (0,)
+DEMO_STEP_FRACTION = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Choice:
 
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets."""
-    return ("demo", *dataset_names(), "folder")
+    return (DEMO, *dataset_names(), "folder")
 
 
 def build_study(preset: str, choice: Choice) -> StudySettings:
@@ -48,7 +53,7 @@ def build_study(preset: str, choice: Choice) -> StudySettings:
         find_method(method)
     if preset == "folder":
         return _own_folder(choice)
-    if preset == "demo":
+    if preset == DEMO:
         return _demo(choice)
     return _catalogued(preset, choice)
 
@@ -56,7 +61,7 @@ def build_study(preset: str, choice: Choice) -> StudySettings:
 def _demo(choice: Choice) -> StudySettings:
     if choice.root is not None:
         raise SettingsError("the demo is rendered, it takes no --root; for own images use `folder`")
-    return _study("demo", "mvtec_ad", None, DemoSettings().categories, choice)
+    return _study(DEMO, "mvtec_ad", None, DemoSettings().categories, choice)
 
 
 def _catalogued(name: str, choice: Choice) -> StudySettings:
@@ -75,7 +80,7 @@ def _own_folder(choice: Choice) -> StudySettings:
     root = choice.root.resolve()
     available = find_categories(choice.root, "folder")
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", root.name).strip("_.-") or "folder"
-    if name in (*dataset_names(), "demo"):
+    if name in (*dataset_names(), DEMO):
         name = f"own_{name}"
     is_category = root.name in available and not (root / root.name).is_dir()
     holder = _parent(choice.root) if is_category else choice.root
@@ -95,9 +100,15 @@ def _study(
     for category in choice.categories:
         if category not in available:
             raise unknown_name("category", category, available)
+    if root is not None and root.resolve().is_relative_to(raw_folder("").resolve()):
+        raise SettingsError(
+            f"--root {root} lies in {raw_folder('')}, where downloads are put and replaced: leave "
+            "--root out to use a downloaded data set, or move your images elsewhere"
+        )
     folder = Path(os.path.normpath(root)) if root is not None else raw_folder(name) / "images"
     record = raw_folder(name) / "source.json"
     index = folder / VISA_TABLE if layout == "visa" else record
+    demo = name == DEMO
     values = {
         "name": name,
         "dataset": name,
@@ -105,8 +116,9 @@ def _study(
         "root": folder.as_posix(),
         "index": index.as_posix(),
         "categories": choice.categories or tuple(available),
-        "methods": choice.methods or METHOD_ORDER,
-        "seeds": choice.seeds or DEFAULT_SEEDS,
+        "methods": choice.methods or (DEMO_METHODS if demo else METHOD_ORDER),
+        "seeds": choice.seeds or (DEMO_SEEDS if demo else DEFAULT_SEEDS),
+        "step_fraction": DEMO_STEP_FRACTION if demo else 1.0,
     }
     if problems := problems_of(StudySettings, values, "study"):
         raise SettingsError(list_problems(problems, "the chosen study"))

@@ -22,7 +22,8 @@ class StudySettings(BaseModel):
     """The study section of `params.yaml`.
 
     `root` is the folder that holds the categories; `index` is the file that, with a category's
-    folder, decides its manifest: the record of the download, or a split table.
+    folder, decides its manifest: the record of the download, or a split table. `step_fraction`
+    shortens the training of every method; results to report are made with 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,3 +36,4 @@ class StudySettings(BaseModel):
     categories: Annotated[tuple[Name, ...], AfterValidator(_distinct)] = Field(min_length=1)
     methods: Annotated[tuple[Name, ...], AfterValidator(_distinct)] = Field(min_length=1)
     seeds: Annotated[tuple[Seed, ...], AfterValidator(_distinct)] = Field(min_length=1)
+    step_fraction: float = Field(gt=0, le=1)

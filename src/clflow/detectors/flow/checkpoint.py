@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from clflow.files import atomic_path
 
@@ -27,7 +27,7 @@ def save_checkpoint(
     metadata = {"step": str(step), "history": json.dumps(history)}
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with atomic_path(path) as partial:
-        save_file(contiguous, partial, metadata)
+        partial.write_bytes(save(contiguous, metadata))
 
 
 def load_checkpoint(

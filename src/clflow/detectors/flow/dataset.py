@@ -1,4 +1,4 @@
-"""What a flow is trained on: normalised features of good images and anomalies, and where these are anomalous."""
+"""What a flow is trained on: normalised features, and which cells are anomalous."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class NegativeFeatures:
 
 @dataclass(frozen=True, eq=False)
 class TrainingFeatures:
-    """Normalised features of the good images, per level float16 [N, C, H, W], and of their anomalies."""
+    """Normalised features of good images, per level float16 [N, C, H, W], and of anomalies."""
 
     good: list[Tensor]
     negatives: NegativeFeatures | None
@@ -62,34 +62,39 @@ def _new(level: Tensor, settings: FlowSettings) -> Normalization:
 def normalize_for_training(
     good: list[Tensor],
     negatives: list[Tensor] | None,
-    owners: Tensor,
-    fitted: list[Normalization],
+    owners: Sequence[int],
+    fitted: Sequence[Normalization],
     settings: FlowSettings,
     generator: torch.Generator,
-) -> tuple[list[Tensor], list[Tensor] | None]:
+) -> None:
     """Normalise in place, by the statistics of the other folds where cross-fitting is on.
 
     Args:
         good: per level [N, C, H, W].
         negatives: per level [M, C, H, W], or None.
         owners: the good image each anomaly was made from [M].
-        fitted: normalisations fitted on all good images.
+        fitted: normalisations fitted on all good images, used without folds.
         generator: draws the folds.
     """
     count = settings.normalization.folds
     folds = draw_folds(len(good[0]), count, generator) if count else None
     for index, level in enumerate(good):
-        parts = [level] if negatives is None else [level, negatives[index]]
+        anomalies = [] if negatives is None else [negatives[index]]
         if folds is None:
-            for part in parts:
+            for part in (level, *anomalies):
                 _apply(fitted[index], part, torch.arange(len(part)))
-            continue
-        source = level.clone()
-        for fold in range(count):
-            other = _new(level, settings).fit(source[folds != fold])
-            for part, fold_of in zip(parts, (folds, folds[owners]), strict=False):
-                _apply(other, part, torch.nonzero(fold_of == fold).flatten())
-    return good, negatives
+        else:
+            parts = [(level, folds), *((part, folds[list(owners)]) for part in anomalies)]
+            _cross_fit(level.clone(), folds, parts, settings)
+
+
+def _cross_fit(
+    source: Tensor, folds: Tensor, parts: Sequence[tuple[Tensor, Tensor]], settings: FlowSettings
+) -> None:
+    for fold in range(settings.normalization.folds):
+        other = _new(source, settings).fit(source[folds != fold])
+        for part, fold_of in parts:
+            _apply(other, part, torch.nonzero(fold_of == fold).flatten())
 
 
 def _apply(normalization: Normalization, level: Tensor, rows: Tensor) -> None:
@@ -110,7 +115,7 @@ def anomalous_cells(coverage: Tensor, settings: CellSettings) -> Tensor:
 def negative_features(
     levels: list[Tensor], negatives: Negatives, count: int, settings: FlowSettings
 ) -> NegativeFeatures:
-    """Return anomalies' features with their cells and boxes; `count` is the number of good images."""
+    """Return anomalies' features with cells and boxes; `count` is the number of good images."""
     masks = [torch.from_numpy(negatives.masks(i)).float() for i in range(len(negatives.images))]
     cells = [_cells(masks, level.shape[2:], settings.cells) for level in levels]
     boxes = tuple(
@@ -124,7 +129,7 @@ def negative_features(
 
 
 def _cells(masks: list[Tensor], size: Sequence[int], settings: CellSettings) -> Tensor:
-    coverage = [adaptive_avg_pool2d(mask[None], tuple(size)) for mask in masks]
+    coverage = [adaptive_avg_pool2d(mask[None], (size[0], size[1])) for mask in masks]
     return anomalous_cells(torch.cat(coverage), settings)
 
 

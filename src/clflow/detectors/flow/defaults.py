@@ -1,4 +1,4 @@
-"""Settings shared by the methods that follow the papers: three levels, the published block, no negatives."""
+"""Settings shared by the methods that follow the papers: three levels, the published block."""
 
 from typing import Any
 

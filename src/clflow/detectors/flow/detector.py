@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from clflow.backbones.network import build_backbone
@@ -25,9 +25,9 @@ from clflow.detectors.flow.normalization import Normalization
 from clflow.detectors.flow.scoring import anomaly_maps, image_scores
 from clflow.detectors.flow.settings import FlowSettings
 from clflow.detectors.flow.training import train
-from clflow.detectors.protocol import Scores, TrainingData, Workspace
+from clflow.detectors.protocol import Negatives, Scores, TrainingData, Workspace
 from clflow.errors import DataError, SettingsError
-from clflow.files import atomic_path, write_json
+from clflow.files import write_bytes, write_json
 
 NO_WORKSPACE = Workspace()
 
@@ -98,29 +98,21 @@ class FlowDetector:
         self, data: TrainingData, workspace: Workspace, generator: torch.Generator
     ) -> TrainingFeatures:
         settings = self.settings
-        cached = self.store.features(data.good, "features of good images", workspace.features)
-        good = gather(cached, settings.grid)
-        self.normalizations_ = nn.ModuleList(fit_normalizations(good, settings))
-        fitted: list[Normalization] = list(self.normalizations_)  # type: ignore[arg-type]
+        good = self._gathered(data.good, "features of good images", workspace)
+        fitted = fit_normalizations(good, settings)
+        self.normalizations_ = nn.ModuleList(fitted)
         if not settings.uses_negatives:
-            good, _ = normalize_for_training(
-                good, None, torch.empty(0, dtype=torch.long), fitted, settings, generator
-            )
+            normalize_for_training(good, None, (), fitted, settings, generator)
             return TrainingFeatures(good, None)
-        if data.negatives is None or not len(data.negatives.images):
-            message = (
-                "this method learns from synthetic anomalies and none were given: run the synthesize stage, "
-                "or set classification.weight and contrast.weight to 0"
-            )
-            raise DataError(message)
-        images = data.negatives.images
-        cached = self.store.features(images, "features of anomalies", workspace.features)
-        owners = torch.tensor(data.negatives.owners)
-        good, levels = normalize_for_training(
-            good, gather(cached, settings.grid), owners, fitted, settings, generator
+        negatives = _required(data.negatives)
+        levels = self._gathered(negatives.images, "features of anomalies", workspace)
+        normalize_for_training(good, levels, negatives.owners, fitted, settings, generator)
+        return TrainingFeatures(
+            good, negative_features(levels, negatives, len(data.good), settings)
         )
-        negatives = negative_features(levels, data.negatives, len(data.good), settings)
-        return TrainingFeatures(good, negatives)
+
+    def _gathered(self, images: ImageSource, label: str, workspace: Workspace) -> list[Tensor]:
+        return gather(self.store.features(images, label, workspace.features), self.settings.grid)
 
     def _new_densities(self, channels: list[int], seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -132,14 +124,13 @@ class FlowDetector:
         return nn.ModuleDict({"normalization": self.normalizations_, "density": self.densities_})
 
     def save(self, folder: Path) -> None:
-        """Write model.safetensors and model.json; the frozen backbone is named by its fingerprint, not copied."""
+        """Write model.safetensors and model.json, which names the backbone by its fingerprint."""
         tensors = {
             name: value.cpu().contiguous() for name, value in self._state().state_dict().items()
         }
-        with atomic_path(folder / "model.safetensors") as partial:
-            save_file(tensors, partial)
+        write_bytes(folder / "model.safetensors", save(tensors))
         levels = [
-            {"channels": len(n.scale), "size": list(n.size)}  # type: ignore[arg-type, union-attr]
+            {"channels": len(n.scale), "size": list(n.size)}  # type: ignore[arg-type]
             for n in self.normalizations_
         ]
         description = {
@@ -160,8 +151,8 @@ class FlowDetector:
         detector = cls(FlowSettings.model_validate(description["settings"]))
         if detector.store.fingerprint != description["backbone"]:
             message = (
-                f"{folder}: the weights of backbone {detector.settings.backbone.name!r} differ from those it was "
-                "trained with; restore them or train again"
+                f"{folder}: the weights of backbone {detector.settings.backbone.name!r} differ "
+                "from those it was trained with; restore them or train again"
             )
             raise SettingsError(message)
         levels = description["levels"]
@@ -173,3 +164,13 @@ class FlowDetector:
         detector._state().load_state_dict(load_file(folder / "model.safetensors"))
         detector.normalizations_.to(detector.device)
         return detector
+
+
+def _required(negatives: Negatives | None) -> Negatives:
+    if negatives is None or not len(negatives.images):
+        message = (
+            "this method learns from synthetic anomalies and none were given: run the "
+            "synthesize stage, or set classification.weight and contrast.weight to 0"
+        )
+        raise DataError(message)
+    return negatives

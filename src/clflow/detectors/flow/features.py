@@ -17,7 +17,6 @@ from clflow.errors import DataError
 from clflow.files import atomic_folder, digest_of
 from clflow.progress import track
 
-
 BATCH_SIZE = 16
 CACHE_BYTES = 20 * 2**30
 
@@ -25,8 +24,9 @@ CACHE_BYTES = 20 * 2**30
 class FeatureStore:
     """Feature maps of one backbone at one input size.
 
-    Maps are rounded to half precision (relative error 2^-11) whether they are cached or not, so that a score does not
-    depend on the cache. Cached maps are found by the content of the images and of the backbone.
+    Maps are rounded to half precision (relative error 2^-11) whether they are cached or not, so
+    that a score does not depend on the cache. Cached maps are found by the content of the images
+    and of the backbone.
     """
 
     def __init__(self, backbone: Backbone, image_size: int, device: torch.device) -> None:
@@ -80,7 +80,10 @@ class FeatureStore:
 def _half(level: Tensor, label: str) -> np.ndarray:
     rounded = level.half()
     if not torch.isfinite(rounded).all():
-        message = f"{label}: features beyond half precision (largest {level.abs().max():.3g}); check the backbone's weights"
+        message = (
+            f"{label}: features beyond half precision (largest {level.abs().max():.3g}); "
+            "check the backbone's weights"
+        )
         raise DataError(message)
     return rounded.cpu().numpy()
 

@@ -11,7 +11,7 @@ from clflow.detectors.flow.settings import ContrastSettings
 
 
 def smoothed_cross_entropy(good: Tensor, anomalous: Tensor, smoothing: float) -> Tensor:
-    """Return the mean of both classes' cross-entropies with targets smoothing/2 and 1 - smoothing/2.
+    """Return the mean of both classes' cross-entropies, smoothed by `smoothing` (tau).
 
     Args:
         good: logits of good cells, any shape.
@@ -26,7 +26,7 @@ def smoothed_cross_entropy(good: Tensor, anomalous: Tensor, smoothing: float) ->
 
 
 def box_slices(box: tuple[float, ...], size: tuple[int, int]) -> tuple[slice, slice]:
-    """Return the cells that a box given in fractions of the side touches: rounded outward, at least one."""
+    """Return the cells that a box, in fractions of the side, touches: at least one."""
     height, width = size
     x0, y0 = min(int(box[0] * width), width - 1), min(int(box[1] * height), height - 1)
     x1, y1 = max(math.ceil(box[2] * width), x0 + 1), max(math.ceil(box[3] * height), y0 + 1)
@@ -34,7 +34,7 @@ def box_slices(box: tuple[float, ...], size: tuple[int, int]) -> tuple[slice, sl
 
 
 def box_features(latent: Tensor, cells: Tensor, boxes: Iterable[tuple[float, ...]]) -> list[Tensor]:
-    """Return the mean latent [C] of each box over its anomalous cells, over all its cells if none is.
+    """Return each box's mean latent [C] over its anomalous cells, over all cells if none is.
 
     Args:
         latent: [C, H, W].
@@ -55,10 +55,11 @@ def cosine_contrast(
     anomalous_boxes: list[Tensor],
     settings: ContrastSettings,
 ) -> Tensor:
-    """Return the loss that pulls good images together and pushes anomalous boxes from their good twins.
+    """Pull good images together and push anomalous boxes from their good twins.
 
-    pull = mean cosine of the global features of two good images, push = mean cosine of a box and its twin;
-    `margin`: (1 - pull) + max(0, push - margin); `info_nce`: -log softmax(pull, push) at the temperature.
+    pull = mean cosine of the global features of two good images, push = mean cosine of a box and
+    its twin; `margin`: (1 - pull) + max(0, push - margin); `info_nce`: -log softmax(pull, push) at
+    the temperature.
 
     Args:
         latent: good images' latents [N, C, H, W], N at least 2.

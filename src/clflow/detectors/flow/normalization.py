@@ -13,8 +13,8 @@ _CHUNK = 128
 class Normalization(nn.Module):
     """x -> W (x - mean) / scale, with W the inverse Cholesky factor of a shrunk covariance.
 
-    Mean and covariance are global or per location. The factors are kept in half precision, packed, also
-    before they are saved: a loaded detector scores as the fitted one.
+    Mean and covariance are global or per location. The factors are kept in half precision, packed,
+    also before they are saved: a loaded detector scores as the fitted one.
     """
 
     def __init__(
@@ -42,8 +42,9 @@ class Normalization(nn.Module):
         flat = features.flatten(2)
         mean = torch.cat([chunk.mean(0) for chunk in _chunks(flat)], dim=1)
         self.mean.copy_(mean if self.settings.mean == "location" else mean.mean(1, keepdim=True))
-        variance = sum(((x - mu) ** 2).mean(0).sum(1) for x, mu in self._with_mean(flat))
-        self.scale.copy_((variance / flat.shape[2]).sqrt() + self.settings.epsilon)
+        squares = [((x - mu) ** 2).mean(0).sum(1) for x, mu in self._with_mean(flat)]
+        variance = torch.stack(squares).sum(0) / flat.shape[2]
+        self.scale.copy_(variance.sqrt() + self.settings.epsilon)
         self._fit_factor(flat)
         self._unpacked = None
         return self
@@ -100,7 +101,7 @@ def _chunks(flat: Tensor) -> Iterator[Tensor]:
 
 
 def _packed_factor(covariance: Tensor, epsilon: float) -> Tensor:
-    """Return the lower inverse Cholesky factors of covariance + epsilon I, packed [groups, C (C + 1) / 2]."""
+    """Return inverse Cholesky factors of covariance + epsilon I, packed [groups, C (C + 1) / 2]."""
     channels = covariance.shape[-1]
     identity = torch.eye(channels, device=covariance.device)
     factor = torch.linalg.cholesky(covariance + epsilon * identity)

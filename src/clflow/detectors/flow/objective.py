@@ -14,7 +14,7 @@ from clflow.detectors.flow.settings import FlowSettings
 
 @dataclass(frozen=True)
 class Batch:
-    """Which good images, which anomaly of each (those that have one), and their positions among the good."""
+    """Good images, an anomaly of each that has one, and these ones' positions among the good."""
 
     good: Tensor
     negatives: Tensor
@@ -56,7 +56,7 @@ class Objective:
         ramp: float,
         generator: torch.Generator,
     ) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss and its unweighted terms, summed over levels; `ramp` scales the negatives' losses."""
+        """Return the loss and its unweighted terms; `ramp` scales the losses of the negatives."""
         terms: dict[str, Tensor] = {}
         for index, density in enumerate(densities):
             for name, value in self._level(index, density, batch, generator).items():
@@ -97,7 +97,7 @@ class Objective:
     def _anomalous(
         self, index: int, negatives: NegativeFeatures, batch: Batch, cells: Tensor
     ) -> Tensor:
-        """Return the anomalies' features: whole maps, or their anomalous cells as one row of a pointwise flow."""
+        """Return whole maps, or the anomalous cells as one row for a pointwise flow."""
         features = negatives.levels[index][batch.negatives]
         if self.settings.training.locations is None:
             return self._float(features)

@@ -13,7 +13,8 @@ from clflow.detectors.flow.settings import ScoreSettings
 def anomaly_maps(levels: Sequence[Evidence], size: int, settings: ScoreSettings) -> Tensor:
     """Return the mean over levels of the upsampled score, smoothed [N, size, size].
 
-    FastFlow (2111.07677): each level's score is interpolated bilinearly to the input size, then averaged.
+    FastFlow (2111.07677): each level's score is interpolated bilinearly to the input size, then
+    averaged.
     """
     maps = [_upsample(_score(level, settings.kind), size) for level in levels]
     return gaussian_smoothing(torch.stack(maps).mean(0), settings.smoothing)

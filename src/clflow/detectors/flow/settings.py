@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from clflow.backbones.registry import backbone_spec, check_weights
+from clflow.backbones.registry import backbone_spec, check_levels, check_weights
 from clflow.backbones.settings import BackboneSettings
 from clflow.errors import SettingsError
 from clflow.flows.settings import CouplingSettings
@@ -17,11 +17,11 @@ class _Settings(BaseModel):
 class NormalizationSettings(_Settings):
     """Fixed affine map of the features, fitted on good images in closed form.
 
-    `mean` and `covariance` are taken over all locations (`global`) or location by location (`location`);
-    `diagonal` divides by the channel's standard deviation only. A location's covariance is
-    (1 - shrinkage) S_location + shrinkage S_global + epsilon I, on standardised channels.
-    With `folds` > 0 a training image, and every anomaly made from it, is normalised for training by the
-    statistics of the other folds.
+    `mean` and `covariance` are taken over all locations (`global`) or location by location
+    (`location`); `diagonal` divides by the channel's standard deviation only. A location's
+    covariance is (1 - shrinkage) S_location + shrinkage S_global + epsilon I, on standardised
+    channels. With `folds` > 0 a training image, and every anomaly made from it, is normalised for
+    training by the statistics of the other folds.
     """
 
     mean: Literal["global", "location"]
@@ -40,7 +40,8 @@ class NormalizationSettings(_Settings):
 class ClassificationSettings(_Settings):
     """Smoothed cross-entropy on cells: logit = gain softplus(a) (q - b), a and b learned per level.
 
-    `quantity` q is the `energy` per channel or half the mean square of the latent (`z2`); `smoothing` is tau.
+    `quantity` q is the `energy` per channel or half the mean square of the latent (`z2`);
+    `smoothing` is tau.
     """
 
     weight: float = Field(ge=0)
@@ -50,7 +51,7 @@ class ClassificationSettings(_Settings):
 
 
 class ContrastSettings(_Settings):
-    """Cosine contrast of box features: pull good images together, push anomalous boxes from their good twins."""
+    """Cosine contrast: good images pulled together, anomalous boxes pushed from good twins."""
 
     weight: float = Field(ge=0)
     form: Literal["margin", "info_nce"]
@@ -60,7 +61,7 @@ class ContrastSettings(_Settings):
 
 
 class CellSettings(_Settings):
-    """A cell is anomalous if more than `area` of it is masked, or at least `share` of its image's fullest cell."""
+    """Anomalous cells: more than `area` masked, or at least `share` of the image's fullest cell."""
 
     area: float = Field(gt=0, lt=1)
     share: float = Field(gt=0, le=1)
@@ -69,9 +70,9 @@ class CellSettings(_Settings):
 class TrainingSettings(_Settings):
     """A fixed schedule; the last step is the model.
 
-    `locations` limits each good image to that many random cells (pointwise flows only); `ramp` is the part of the steps
-    over which the weights of the negatives' losses rise from 0; `divergence_factor` times
-    max(1, |first loss|) is the loss at which a run counts as diverged.
+    `locations` limits each good image to that many random cells (pointwise flows only); `ramp` is
+    the part of the steps over which the weights of the negatives' losses rise from 0;
+    `divergence_factor` times max(1, |first loss|) is the loss at which a run counts as diverged.
     """
 
     steps: int = Field(ge=1)
@@ -91,9 +92,10 @@ class TrainingSettings(_Settings):
 class ScoreSettings(_Settings):
     """The anomaly map and the image score.
 
-    `exp` is FastFlow's -exp(-z2), `z2` half the mean square of the latent, `log_likelihood` the negative
-    log-likelihood per channel of each location. `smoothing` is the Gaussian's sigma in pixels of the input, 0 for none.
-    The image score is the mean of the highest `top_fraction` of the map's pixels, 0 for its maximum.
+    `exp` is FastFlow's -exp(-z2), `z2` half the mean square of the latent, `log_likelihood` the
+    negative log-likelihood per channel of each location. `smoothing` is the Gaussian's sigma in
+    pixels of the input, 0 for none. The image score is the mean of the highest `top_fraction` of
+    the map's pixels, 0 for its maximum.
     """
 
     kind: Literal["exp", "z2", "log_likelihood"]
@@ -102,7 +104,7 @@ class ScoreSettings(_Settings):
 
 
 class FlowSettings(_Settings):
-    """A frozen backbone, a fixed normalisation and a flow per level, with or without synthetic negatives.
+    """A frozen backbone, a fixed normalisation, a flow per level, and how they are trained.
 
     `grid` fuses all levels into one map of grid x grid cells; null keeps one flow per level.
     """
@@ -126,10 +128,13 @@ class FlowSettings(_Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         try:
-            backbone_spec(self.backbone.name)
+            size = backbone_spec(self.backbone.name).image_size
             check_weights(self.backbone.name, self.backbone.weights)
+            check_levels(self.backbone.name, self.backbone.levels or ())
         except SettingsError as error:
             raise ValueError(str(error)) from error
+        if size not in (None, self.image_size):
+            raise ValueError(f"backbone {self.backbone.name!r} needs image_size {size}")
         if self.training.locations is not None and set(self.flow.kernels) != {1}:
             raise ValueError("training.locations needs pointwise sub-nets: set flow.kernels to [1]")
         if self.training.locations is not None and self.contrast.weight > 0:

@@ -26,7 +26,8 @@ def train(
 ) -> History:
     """Train the densities in place and return the history.
 
-    Every random choice of a step follows from (seed, step), so a resumed run gives the weights of an unbroken one.
+    Every random choice of a step follows from (seed, step), so a resumed run gives the weights of
+    an unbroken one.
 
     Raises:
         TrainingError: the loss or its gradient is not finite, or the loss diverged.
@@ -115,8 +116,9 @@ class _Loop:
         if math.isfinite(loss) and math.isfinite(norm) and loss <= limit:
             return
         message = (
-            f"training diverged at step {step}: loss {loss:.4g}, gradient norm {norm:.4g} (first loss {first:.4g}, "
-            f"limit {limit:.4g}); lower training.learning_rate or set training.gradient_clip"
+            f"training diverged at step {step}: loss {loss:.4g}, gradient norm {norm:.4g} "
+            f"(first loss {first:.4g}, limit {limit:.4g}); lower training.learning_rate or set "
+            "training.gradient_clip"
         )
         raise TrainingError(message)
 

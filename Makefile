@@ -1,0 +1,37 @@
+# Two commands do everything: `make repro` runs the study of params.yaml, `make test` the test suite.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help install repro test check clean
+
+help:  ## List the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+
+install: $(VENV)/.installed  ## Create .venv and install from the lock file
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+repro: install  ## Run the study of params.yaml, print its table and where everything is
+	@clflow study check
+	dvc repro
+	@clflow study show
+	@echo
+	@echo "MLflow UI: $(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db   then open http://127.0.0.1:5000"
+
+test: install  ## Run the test suite
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile
+
+check: install  ## Lint and type-check
+	ruff check .
+	ruff format --check .
+	mypy
+
+clean:  ## Remove caches that can be made again; data, models and results stay
+	rm -rf .clflow .mypy_cache .pytest_cache .ruff_cache .hypothesis
