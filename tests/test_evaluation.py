@@ -259,8 +259,8 @@ def test_picture_is_image_then_outline_then_map(tmp_path: Path) -> None:
     mask = np.zeros((20, 60), np.uint8)
     mask[5:15, 15:45] = 255
     pair = (record(tmp_path, "a", 0, size=(20, 60)), record(tmp_path, "b", 1, mask))
-    maps = np.zeros((2, 40, 40))
-    maps[1, :, 30:] = 1
+    maps = np.full((2, 40, 40), -2.5)
+    maps[1, :, 30:] = 4
     found = pictures(pair, maps, tmp_path, EvaluateSettings(worst=1, sample=0))
     good, bad = found["high-good-0-good-a.png"], found["low-defect-0-crack-b.png"]
     assert good.shape == bad.shape
@@ -271,7 +271,8 @@ def test_picture_is_image_then_outline_then_map(tmp_path: Path) -> None:
     assert (red - np.maximum(*others) > 150).all(), "the mask's upper edge is drawn red"
     np.testing.assert_array_equal(bad_panels[0][18:22, 18:22], bad_panels[1][18:22, 18:22])
     heat = bad_panels[2].sum(axis=2)
-    assert heat[:, 30:].min() > heat[:, :30].max()
+    assert heat[:, 30:].min() > 600, "the highest score is the brightest colour"
+    assert heat[:, :30].max() < 20, "the lowest score is the darkest colour"
     assert (good_panels[2] == bad_panels[2][0, 0]).all(), "all maps share one colour scale"
 
 
