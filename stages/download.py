@@ -5,12 +5,13 @@ import typer
 from clflow.data.acquire import acquire
 from clflow.data.download_settings import DownloadSettings
 from clflow.params import parse, section
-from clflow.stage import stage
+from clflow.stage import stage, worker_count
 
 
 def main() -> None:
     with stage() as (study, params):
-        acquire(study, parse(DownloadSettings, section(params, "download"), "download"))
+        settings = parse(DownloadSettings, section(params, "download"), "download")
+        acquire(study, settings, worker_count())
 
 
 if __name__ == "__main__":

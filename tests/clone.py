@@ -1,11 +1,13 @@
 """A fresh clone of the repository with a study small enough to run in a test."""
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,39 @@ from ruamel.yaml import YAML
 REPOSITORY = Path(__file__).parents[1]
 CLONED = (".dvc", ".dvcignore", ".gitignore", "data", "dvc.yaml", "params.yaml", "src", "stages")
 
+CATEGORIES = ("weave", "washer")
 METHODS = ("fastflow", "clflow")
 SEEDS = (0,)
-SIZE = 64
+TINY: dict[str, Any] = {
+    "study.categories": list(CATEGORIES),
+    "study.methods": list(METHODS),
+    "study.seeds": list(SEEDS),
+    "download.demo.image_size": 64,
+    "download.demo.train": 17,
+    "download.demo.test_good": 4,
+    "download.demo.per_defect": 1,
+    "synthesize.image_size": 64,
+    "synthesize.per_image": 1,
+    "synthesize.validation_per_image": 1,
+    "synthesize.attempts": 20,
+    # smaller patches than these often find no place in so small an image
+    "synthesize.nsa": {"height_bounds": [0.15, 0.4], "width_bounds": [0.15, 0.4]},
+    "train.clflow.grid": 8,
+    "train.clflow.normalization.folds": 2,
+    "train.clflow.training.locations": 16,
+} | {
+    f"train.{method}.{key}": value
+    for method in METHODS
+    for key, value in {
+        "image_size": 64,
+        "training.steps": 3,
+        "training.log_every": 1,
+        "training.checkpoint_every": 2,
+    }.items()
+}
 TIMEOUT_SECONDS = 1500
+
+Edit = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -72,13 +103,20 @@ class Clone:
         assert done.code == 0, done.output + done.errors
         return done
 
-    def edit_params(self, edit: Callable[[Any], object]) -> None:
-        """Change `params.yaml` in place."""
-        path, yaml = self.root / "params.yaml", YAML()
-        values = yaml.load(path.read_text(encoding="utf-8"))
-        edit(values)
-        with path.open("w", encoding="utf-8") as file:
-            yaml.dump(values, file)
+    def plan(self) -> set[str]:
+        """Return the stages that `dvc repro` would run if every stage changed its outputs."""
+        return self.dvc("repro", "--dry", "--force-downstream", "--allow-missing").stages
+
+    @contextmanager
+    def edited(self, name: str, edit: Edit) -> Iterator[None]:
+        """Change a text file for the length of a block."""
+        path = self.root / name
+        text = path.read_text(encoding="utf-8")
+        path.write_text(edit(text), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(text, encoding="utf-8")
 
     def untracked(self) -> set[str]:
         """Return the files that Git neither tracks nor ignores."""
@@ -92,36 +130,32 @@ def clone_repository(root: Path) -> Clone:
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
+    params = root / "params.yaml"
+    params.write_text(settings(TINY)(params.read_text(encoding="utf-8")), encoding="utf-8")
     _git(root, "init", "--quiet")
     _git(root, "add", "--all")
-    clone = Clone(root)
-    clone.edit_params(_shrink)
-    return clone
+    return Clone(root)
+
+
+def settings(values: Mapping[str, Any]) -> Edit:
+    """Return the edit of `params.yaml` that sets values by their dotted names."""
+
+    def edit(text: str) -> str:
+        yaml, stream = YAML(), io.StringIO()
+        params = yaml.load(text)
+        for name, value in values.items():
+            *sections, key = name.split(".")
+            place = params
+            for section in sections:
+                place = place[section]
+            assert key in place, f"params.yaml has no {name}"
+            place[key] = value
+        yaml.dump(params, stream)
+        return stream.getvalue()
+
+    return edit
 
 
 def _git(root: Path, *arguments: str) -> list[str]:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
     return done.stdout.split("\0")[:-1]
-
-
-def _shrink(params: Any) -> None:
-    params["study"] |= {
-        "categories": ["weave"],
-        "methods": list(METHODS),
-        "seeds": list(SEEDS),
-    }
-    params["download"]["demo"] |= {"image_size": SIZE, "train": 17, "test_good": 4, "per_defect": 1}
-    params["synthesize"] |= {
-        "image_size": SIZE,
-        "per_image": 1,
-        "validation_per_image": 1,
-        "attempts": 20,
-        "nsa": {"height_bounds": [0.15, 0.4], "width_bounds": [0.15, 0.4]},
-    }
-    for method in METHODS:
-        train = params["train"][method]
-        train["image_size"] = SIZE
-        train["training"] |= {"steps": 3, "log_every": 1, "checkpoint_every": 2}
-    params["train"]["clflow"]["grid"] = 8
-    params["train"]["clflow"]["normalization"]["folds"] = 2
-    params["train"]["clflow"]["training"]["locations"] = 16

@@ -3,31 +3,42 @@
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from clone import METHODS, SEEDS, Clone, Finished, clone_repository
+from clone import CATEGORIES, METHODS, SEEDS, Clone, Edit, Finished, clone_repository, settings
 
 from clflow.tables.metrics import METRICS
 from clflow.tables.results import load_results
 
 pytestmark = pytest.mark.slow
 
-FIRST, ADDED = "weave", "washer"
-REPEATED = ("clflow", ADDED)
+PARAMS = "params.yaml"
+FITTED = ("train", "evaluate")
 
 
-def stages_of(category: str) -> set[str]:
-    """Return all stages that only concern one category."""
-    matrix = {
-        f"{stage}@{method}-{category}" for stage in ("train", "evaluate") for method in METHODS
-    }
-    return {f"prepare@{category}", f"synthesize@{category}"} | matrix
+def stages(
+    names: Iterable[str],
+    categories: Iterable[str] = CATEGORIES,
+    methods: Iterable[str] = METHODS,
+) -> set[str]:
+    """Return the stages of some names, and `tabulate`, which follows any of them."""
+    found = {"tabulate"}
+    for name in names:
+        for category in categories:
+            items = [f"{method}-{category}" for method in methods] if name in FITTED else [category]
+            found |= {f"{name}@{item}" for item in items}
+    return found
+
+
+def comment(text: str) -> str:
+    """Return a source file with a line that changes its content."""
+    return f"{text}\n# changed\n"
 
 
 def contents(root: Path, names: list[str]) -> dict[str, bytes]:
-    """Return the bytes of all files below some folders, by path."""
+    """Return the bytes of some files and of all files below some folders, by path."""
     paths = (path for name in names for path in [root / name, *(root / name).rglob("*")])
     return {str(path.relative_to(root)): path.read_bytes() for path in paths if path.is_file()}
 
@@ -42,81 +53,105 @@ def first(clone: Clone) -> Finished:
     return clone.dvc("repro")
 
 
-@pytest.fixture(scope="module")
-def again(clone: Clone, first: Finished) -> Finished:
-    return clone.dvc("repro")
-
-
-@pytest.fixture(scope="module")
-def with_category(clone: Clone, again: Finished) -> Finished:
-    clone.edit_params(lambda params: params["study"]["categories"].append(ADDED))
-    return clone.dvc("repro")
-
-
-@pytest.fixture(scope="module")
-def with_rate(clone: Clone, with_category: Finished) -> Finished:
-    def double(params: Any) -> None:
-        params["train"]["clflow"]["training"]["learning_rate"] *= 2
-
-    clone.edit_params(double)
-    return clone.dvc("repro")
-
-
 def test_first_run_runs_every_stage(first: Finished) -> None:
-    assert first.stages == {"download", "tabulate"} | stages_of(FIRST)
+    assert first.stages == {"download"} | stages(("prepare", "synthesize", *FITTED))
 
 
 def test_run_leaves_only_numbers_for_git(clone: Clone, first: Finished) -> None:
-    kept = {name for name in clone.untracked() if not re.fullmatch(r"results/runs/.+\.json", name)}
-    assert kept == {"dvc.lock", "tables/results.csv", "tables/summary.md", "tables/summary.tex"}
+    runs = {f"results/runs/demo/{m}/{c}.json" for m in METHODS for c in CATEGORIES}
+    tables = {f"tables/{name}" for name in ("results.csv", "summary.md", "summary.tex")}
+    assert clone.untracked() == {"dvc.lock"} | runs | tables
 
 
-def test_second_run_runs_nothing(first: Finished, again: Finished) -> None:
-    assert not again.stages
-    assert again.unchanged == first.stages
-
-
-def test_added_category_runs_its_own_stages_only(first: Finished, with_category: Finished) -> None:
-    assert with_category.stages == {"tabulate"} | stages_of(ADDED)
-    assert with_category.unchanged == first.stages - {"tabulate"}
-
-
-def test_table_has_every_metric_of_every_run(clone: Clone, with_category: Finished) -> None:
-    table = load_results(clone.root / "tables/results.csv")
-    keys = ["category", "method", "seed", "metric"]
-    assert set(table.set_index(keys).index) == {
+def test_table_has_every_metric_of_every_run(clone: Clone, first: Finished) -> None:
+    table = load_results(clone.root / "tables" / "results.csv")
+    keys = table[["category", "method", "seed", "metric"]].itertuples(index=False, name=None)
+    assert sorted(keys) == sorted(
         (category, method, seed, metric)
-        for category in (FIRST, ADDED)
+        for category in CATEGORIES
         for method in METHODS
         for seed in SEEDS
         for metric in METRICS
-    }
-    assert not table.duplicated(keys).any()
+    )
     defined = table[table.metric.isin(["image_auroc", "pixel_auroc", "aupro_30"])].value
     assert defined.between(0, 1).all()
 
 
-def test_changed_setting_of_a_method_reruns_that_method_only(
-    with_category: Finished, with_rate: Finished
+def test_second_run_runs_nothing(clone: Clone, first: Finished) -> None:
+    again = clone.dvc("repro")
+    assert not again.stages
+    assert again.unchanged == first.stages
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "expected"),
+    [
+        pytest.param(
+            PARAMS,
+            settings({"train.clflow.training.learning_rate": 0.002}),
+            stages(FITTED, methods=["clflow"]),
+            id="setting-of-a-method",
+        ),
+        pytest.param(
+            PARAMS,
+            settings({"study.categories": [*CATEGORIES, "bolt"]}),
+            stages(("prepare", "synthesize", *FITTED), categories=["bolt"]),
+            id="category-added",
+        ),
+        pytest.param(
+            PARAMS,
+            settings({"study.categories": list(CATEGORIES[:1])}),
+            stages(()),
+            id="category-dropped",
+        ),
+        pytest.param(
+            PARAMS,
+            settings({"study.methods": [*METHODS, "clflow_paper"]}),
+            stages(FITTED, methods=["clflow_paper"]),
+            id="method-added",
+        ),
+        pytest.param(
+            PARAMS, settings({"study.seeds": [*SEEDS, 9]}), stages(FITTED), id="seed-added"
+        ),
+        pytest.param(
+            PARAMS,
+            settings({"synthesize.seed": 1}),
+            stages(("synthesize", *FITTED)),
+            id="other-anomalies",
+        ),
+        pytest.param(
+            PARAMS, settings({"evaluate.worst": 1}), stages(["evaluate"]), id="other-pictures"
+        ),
+        pytest.param(PARAMS, settings({"tabulate.digits": 2}), stages(()), id="other-tables"),
+        pytest.param(
+            "src/clflow/detectors/clflow.py",
+            comment,
+            stages(FITTED, methods=["clflow"]),
+            id="code-of-a-method",
+        ),
+        pytest.param(
+            "src/clflow/metrics/image.py", comment, stages(["evaluate"]), id="code-of-a-metric"
+        ),
+        pytest.param("src/clflow/tables/latex.py", comment, stages(()), id="code-of-a-table"),
+        pytest.param("src/clflow/tracking/live.py", comment, set(), id="code-of-the-tracking"),
+    ],
+)
+def test_change_reruns_what_depends_on_it(
+    clone: Clone, first: Finished, name: str, edit: Edit, expected: set[str]
 ) -> None:
-    expected = {
-        f"{stage}@clflow-{category}"
-        for stage in ("train", "evaluate")
-        for category in (FIRST, ADDED)
-    }
-    assert with_rate.stages == {"tabulate"} | expected
+    with clone.edited(name, edit):
+        assert clone.plan() == expected
 
 
-def test_repeated_run_gives_the_same_bytes(clone: Clone, with_rate: Finished) -> None:
-    method, category = REPEATED
-    place = f"demo/{method}/{category}"
-    outputs = [f"models/{place}", f"scores/{place}", f"overlays/{place}"]
-    outputs += [f"results/runs/{place}.json", "dvc.lock"]
+def test_repeated_run_gives_the_same_bytes(clone: Clone, first: Finished) -> None:
+    place = "demo/clflow/washer"
+    folders = [f"{kind}/{place}" for kind in ("models", "scores", "overlays")]
+    outputs = [*folders, f"results/runs/{place}.json", "dvc.lock"]
     before = contents(clone.root, outputs)
-    for folder in (".clflow", *outputs[:3]):
+    for folder in (".clflow", *folders):
         shutil.rmtree(clone.root / folder)
-    (clone.root / outputs[3]).unlink()
-    targets = [f"{stage}@{method}-{category}" for stage in ("train", "evaluate")]
+    (clone.root / f"results/runs/{place}.json").unlink()
+    targets = [f"{stage}@clflow-washer" for stage in FITTED]
     done = clone.dvc("repro", "--force", "--single-item", "--no-run-cache", *targets)
     assert done.stages == set(targets)
     after = contents(clone.root, outputs)
@@ -124,14 +159,14 @@ def test_repeated_run_gives_the_same_bytes(clone: Clone, with_rate: Finished) ->
     assert [name for name in after if after[name] != before[name]] == []
 
 
-def test_slip_in_params_ends_any_stage_at_once(clone: Clone, first: Finished) -> None:
-    path = clone.root / "params.yaml"
-    right = path.read_text(encoding="utf-8")
-    path.write_text(right.replace("  learning_rate:", "  learning_rat:", 1), encoding="utf-8")
-    done = clone.run(sys.executable, "-P", "stages/tabulate.py")
-    path.write_text(right, encoding="utf-8")
+def test_slip_in_params_ends_any_stage_at_once(clone: Clone) -> None:
+    def slip(text: str) -> str:
+        return text.replace("  learning_rate:", "  learning_rat:", 1)
+
+    with clone.edited(PARAMS, slip):
+        done = clone.run(sys.executable, "-P", "stages/tabulate.py")
     assert done.code == 1
-    assert re.findall(r"^error: ", done.errors, re.MULTILINE) == ["error: "]
+    assert len(re.findall("^error: ", done.errors, re.MULTILINE)) == 1
     assert done.errors.startswith("error: params.yaml has 1 problem:")
     assert "train.fastflow.training.learning_rat: unknown key" in done.errors
     assert "did you mean 'learning_rate'?" in done.errors

@@ -26,6 +26,16 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def source_digest(*names: str) -> str:
+    """Return the SHA-256 hex digest of modules and packages of this package, such as "flows"."""
+    package = Path(__file__).parent
+    paths = [package / name for name in names]
+    sources = [file for path in paths for file in ([path] if path.suffix else path.rglob("*.py"))]
+    return digest_of(
+        sorted([file.relative_to(package).as_posix(), sha256_of(file)] for file in sources)
+    )
+
+
 def _storage_error(path: Path, error: OSError) -> StorageError:
     reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
     return StorageError(f"cannot write {path}: {reason}; free space or check rights, then rerun")

@@ -19,7 +19,7 @@ RECORD = "source.json"
 IMAGES = "images"
 
 
-def acquire(study: StudySettings, settings: DownloadSettings) -> None:
+def acquire(study: StudySettings, settings: DownloadSettings, workers: int = 1) -> None:
     """Download and unpack the study's data set, render the demo, or check the user's own folder.
 
     The record `source.json` names what the images were made from. It is removed before they change
@@ -34,7 +34,7 @@ def acquire(study: StudySettings, settings: DownloadSettings) -> None:
     if Path(study.root) != folder / IMAGES:
         record = _use_folder(Path(study.root))
     elif study.dataset == DEMO:
-        record = _render(folder, settings)
+        record = _render(folder, settings, workers)
     else:
         record = _fetch(folder, _catalogued(study.dataset), settings)
     write_json(folder / RECORD, record)
@@ -51,10 +51,10 @@ def _use_folder(root: Path) -> dict[str, object]:
     return {"origin": "folder"}
 
 
-def _render(folder: Path, settings: DownloadSettings) -> dict[str, object]:
+def _render(folder: Path, settings: DownloadSettings, workers: int) -> dict[str, object]:
     (folder / RECORD).unlink(missing_ok=True)
     shutil.rmtree(folder / IMAGES, ignore_errors=True)
-    render_demo(folder / IMAGES, settings.demo_seed, settings.demo)
+    render_demo(folder / IMAGES, settings.demo_seed, settings.demo, workers)
     rendered = settings.demo.model_dump(mode="json")
     return {"origin": "rendered", "seed": settings.demo_seed} | rendered
 

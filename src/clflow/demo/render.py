@@ -4,7 +4,11 @@ Nothing is downloaded, and no defect is made the way training-time generators ma
 a change of the scene before it is lit, and its mask is what that change does to the picture.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -34,21 +38,34 @@ class DemoSettings(BaseModel):
 DEFAULT = DemoSettings()
 
 
-def render_demo(target: Path, seed: int = 0, settings: DemoSettings = DEFAULT) -> None:
+def render_demo(
+    target: Path, seed: int = 0, settings: DemoSettings = DEFAULT, workers: int = 1
+) -> None:
     """Write `<target>/<category>` in the MVTec AD layout, replacing what is there.
 
-    An image depends on the seed, its size and its own path alone, not on how many are rendered;
-    with the same releases of NumPy and OpenCV its bytes are the same.
+    An image depends on the seed, its size and its own path alone: not on how many are rendered,
+    nor on the number of processes.
 
     Raises:
         StorageError: a folder cannot be written; a category is written whole or not at all.
         DataError: a defect does not show at the chosen image size.
     """
-    for category in settings.categories:
-        keys = list(image_keys(category, seed, settings))
-        with atomic_folder(target / category) as folder:
-            for key in track(keys, f"render {category}", total=len(keys)):
-                _write(folder, key, *render(key, settings.image_size))
+    with _runner(workers) as run:
+        for category in settings.categories:
+            keys = list(image_keys(category, seed, settings))
+            with atomic_folder(target / category) as folder:
+                written = run(partial(_render_file, folder, settings.image_size), keys)
+                for _ in track(written, f"render {category}", total=len(keys)):
+                    pass
+
+
+@contextmanager
+def _runner(workers: int) -> Iterator[Callable[..., Iterable[None]]]:
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield partial(pool.map, chunksize=8)
 
 
 def image_keys(category: str, seed: int, settings: DemoSettings) -> Iterator[ImageKey]:
@@ -62,7 +79,8 @@ def image_keys(category: str, seed: int, settings: DemoSettings) -> Iterator[Ima
             yield ImageKey(seed, category, "test", index, defect)
 
 
-def _write(folder: Path, key: ImageKey, image: Image, mask: Image | None) -> None:
+def _render_file(folder: Path, size: int, key: ImageKey) -> None:
+    image, mask = render(key, size)
     kind, name = key.defect or "good", f"{key.index:03d}"
     _write_png(folder / key.split / kind / f"{name}.png", image[..., ::-1])
     if mask is not None:

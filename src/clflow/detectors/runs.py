@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ import torch
 from clflow.detectors.device import pick_device
 from clflow.detectors.protocol import Detector, TrainingData, Workspace
 from clflow.detectors.registry import Method
-from clflow.files import atomic_folder, digest_of, sha256_of, write_json, write_text
+from clflow.files import atomic_folder, digest_of, source_digest, write_json, write_text
 from clflow.params import parse
 from clflow.paths import FEATURES, RUNS
 from clflow.progress import say
 
 LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
+# a change of this code makes what was interrupted start anew
 _CODE = ("backbones", "data", "detectors", "flows")
 
 
@@ -63,7 +63,7 @@ def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -
     Raises:
         TrainingError: a run diverged; nothing is put in place.
     """
-    work = RUNS / digest_of([run.description(0), _code_digest()])[:16]
+    work = _work_folder(run)
     seconds = {seed: _train_seed(run, data, seed, work) for seed in seeds}
     with atomic_folder(out) as folder:
         for seed in seeds:
@@ -104,10 +104,14 @@ def _save(detector: Detector, description: dict[str, Any], folder: Path) -> None
     write_text(folder / "history.csv", text.getvalue())
 
 
-def _code_digest() -> str:
-    package = Path(str(files("clflow")))
-    sources = sorted(path for name in _CODE for path in (package / name).rglob("*.py"))
-    return digest_of([[path.relative_to(package).as_posix(), sha256_of(path)] for path in sources])
+def _work_folder(run: Run) -> Path:
+    """Return where unfinished seeds are kept; what other settings or code left there is removed."""
+    key = digest_of([run.description(0), source_digest(*_CODE)])[:16]
+    folder = RUNS / run.study / run.method.name / run.category
+    for other in folder.glob("*"):
+        if other.name != key:
+            shutil.rmtree(other)
+    return folder / key
 
 
 def load_run(method: Method, folder: Path) -> Detector:

@@ -17,6 +17,6 @@ class EvaluateSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     masks: Literal["input", "native"] = "input"
-    threshold_quantile: float = Field(0.95, gt=0, le=1)
-    worst: int = Field(4, ge=0)
-    sample: int = Field(4, ge=0)
+    threshold_quantile: float = Field(default=0.95, gt=0, le=1)
+    worst: int = Field(default=4, ge=0)
+    sample: int = Field(default=4, ge=0)

@@ -14,7 +14,7 @@ from clflow.backbones.network import Backbone
 from clflow.data.images import resize_image
 from clflow.data.source import ImageSource
 from clflow.errors import DataError
-from clflow.files import atomic_folder, digest_of
+from clflow.files import atomic_folder, digest_of, source_digest
 from clflow.progress import track
 
 BATCH_SIZE = 16
@@ -47,8 +47,13 @@ class FeatureStore:
         return [np.load(path, mmap_mode="r") for path in sorted(folder.glob("level-*.npy"))]
 
     def _key(self, images: ImageSource) -> str:
-        content = [cv2.__version__, torch.__version__, self.fingerprint, self.image_size]
-        return digest_of([*content, list(images.digests)])[:32]
+        libraries = [
+            cv2.__version__,
+            torch.__version__,
+            source_digest("backbones", "data/images.py"),
+        ]
+        network = [self.fingerprint, self.image_size, self.device.type]
+        return digest_of([*libraries, *network, list(images.digests)])[:32]
 
     def _fill(self, folder: Path, images: ImageSource, label: str) -> None:
         _evict(folder.parent, CACHE_BYTES)

@@ -1,0 +1,156 @@
+"""The metrics of a category: which images, masks and scores each of them comes from."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from marked_images import PERFECT, SIDE, record, scored, two_good_two_bad
+
+from clflow.data.records import Record
+from clflow.evaluation.measure import Metrics, measure, protocol, record_mask
+from clflow.evaluation.settings import EvaluateSettings
+from clflow.tables.metrics import METRICS
+
+INPUT = EvaluateSettings()
+NATIVE = EvaluateSettings(masks="native")
+IMAGE = ("image_auroc", "image_ap", "image_f1_max")
+PIXEL = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro_30", "aupro_05")
+DECISIONS = ("image_precision", "image_recall", "image_f1")
+
+
+def undefined(metrics: Metrics) -> set[str]:
+    return {name for name, value in metrics.items() if value is None}
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> tuple[Record, ...]:
+    return two_good_two_bad(tmp_path)
+
+
+@pytest.mark.parametrize("settings", [INPUT, NATIVE], ids=["input", "native"])
+def test_perfect_maps_reach_one(
+    records: tuple[Record, ...], tmp_path: Path, settings: EvaluateSettings
+) -> None:
+    metrics = measure(records, scored(PERFECT), tmp_path, settings)
+    assert metrics.keys() == METRICS.keys()
+    ones = (*IMAGE, *PIXEL, *DECISIONS, "synthetic_image_auroc")
+    assert [metrics[name] for name in ones] == pytest.approx([1.0] * len(ones))
+    assert metrics["image_fpr"] == 0
+    assert metrics["threshold"] == pytest.approx(0.2)
+
+
+def test_maps_belong_to_their_own_masks(records: tuple[Record, ...], tmp_path: Path) -> None:
+    swapped = [PERFECT[index] for index in (0, 1, 3, 2)]
+    metrics = measure(records, scored(swapped), tmp_path, INPUT)
+    assert metrics["image_auroc"] == 1
+    # 8 defect pixels at 0 tie with 240 good ones and lose to 8
+    assert metrics["pixel_auroc"] == pytest.approx(0.5 * 240 / 248)
+
+
+def test_without_masks_only_the_pixel_metrics_are_undefined(
+    records: tuple[Record, ...], tmp_path: Path
+) -> None:
+    bare = tuple(replace(record, mask=None) for record in records)
+    metrics = measure(bare, scored(PERFECT), tmp_path, INPUT)
+    assert undefined(metrics) == set(PIXEL)
+    with_masks = measure(records, scored(PERFECT), tmp_path, INPUT)
+    assert {name: metrics[name] for name in IMAGE} == {name: with_masks[name] for name in IMAGE}
+
+
+@pytest.mark.parametrize("kind", ["empty", "none"])
+def test_unmarked_anomaly_counts_as_an_image_but_not_by_pixels(
+    records: tuple[Record, ...], tmp_path: Path, kind: str
+) -> None:
+    mask = np.zeros((SIDE, SIDE), np.uint8) if kind == "empty" else None
+    unmarked = record(tmp_path, "e", 1, mask)
+    assert record_mask(unmarked, tmp_path) is None
+    loud, quiet = np.ones((SIDE, SIDE)), np.zeros((SIDE, SIDE))
+    before = measure(records, scored(PERFECT), tmp_path, INPUT)
+    for extra, found in ((loud, 1.0), (quiet, 2 / 3)):
+        after = measure((*records, unmarked), scored([*PERFECT, extra]), tmp_path, INPUT)
+        assert {name: after[name] for name in PIXEL} == {name: before[name] for name in PIXEL}
+        assert after["image_recall"] == pytest.approx(found)
+
+
+def test_defect_that_vanishes_at_the_input_size_makes_no_good_pixels(tmp_path: Path) -> None:
+    lost, kept = np.zeros((16, 16), np.uint8), np.zeros((16, 16), np.uint8)
+    lost[4, 4] = kept[4:8, 4:8] = 255
+    pair = (record(tmp_path, "a", 1, kept), record(tmp_path, "b", 1, lost))
+    first = np.zeros((SIDE, SIDE))
+    first[2:4, 2:4] = 1
+    metrics = measure(pair, scored([first, np.full((SIDE, SIDE), 5)]), tmp_path, INPUT)
+    assert metrics["pixel_auroc"] == metrics["pixel_ap"] == 1
+
+
+def test_map_and_mask_meet_at_the_size_of_the_settings(tmp_path: Path) -> None:
+    """An image 8 wide and 4 high, marked in 3 rows and 4 columns, with a map of 2 x 2.
+
+    At the input size the one marked cell is the one that lights up. At the native size the map
+    falls off linearly, and each of the 4 marked pixels of the third row scores less than 2 of the
+    20 good pixels.
+    """
+    mask = np.zeros((4, 8), np.uint8)
+    mask[:3, :4] = 255
+    one, maps = (record(tmp_path, "wide", 1, mask),), scored([[[1, 0], [0, 0]]])
+    assert measure(one, maps, tmp_path, INPUT)["pixel_auroc"] == 1
+    native = measure(one, maps, tmp_path, NATIVE)["pixel_auroc"]
+    assert native == pytest.approx(1 - 4 * 2 / (12 * 20))
+
+
+def test_native_images_may_differ_in_size(tmp_path: Path) -> None:
+    mask = np.zeros((12, 20), np.uint8)
+    mask[4:8, 5:10] = 255
+    mixed = (record(tmp_path, "a", 0, size=(6, 30)), record(tmp_path, "b", 1, mask))
+    small = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_AREA) / 255
+    metrics = measure(mixed, scored([np.zeros((SIDE, SIDE)), small]), tmp_path, NATIVE)
+    assert metrics["pixel_auroc"] == pytest.approx(1, abs=0.02)
+
+
+def test_threshold_comes_from_held_out_good_images_alone(
+    records: tuple[Record, ...], tmp_path: Path
+) -> None:
+    held_out = np.arange(20) / 10
+    settings = EvaluateSettings(threshold_quantile=0.9)
+    results = [
+        measure(records, scored(maps, held_out, synthetic), tmp_path, settings)
+        for maps, synthetic in ((PERFECT, [9.0]), (np.multiply(PERFECT, 50), [0.5, -3.0]))
+    ]
+    # 18 of 20 scores are at most 1.7
+    assert [metrics["threshold"] for metrics in results] == pytest.approx([1.7, 1.7])
+    assert [metrics["image_recall"] for metrics in results] == [0, 1]
+
+
+def test_synthetic_auroc_compares_with_the_images_the_anomalies_were_made_from(
+    records: tuple[Record, ...], tmp_path: Path
+) -> None:
+    scores = scored(PERFECT, validation=[0.1, 0.3], synthetic=[0.2, 0.4])
+    assert measure(records, scores, tmp_path, INPUT)["synthetic_image_auroc"] == 0.75
+    none = measure(records, scored(PERFECT, synthetic=[]), tmp_path, INPUT)
+    assert undefined(none) == {"synthetic_image_auroc"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost"),
+    [
+        pytest.param(slice(2, 4), {*IMAGE, "image_fpr"}, id="no-good"),
+        pytest.param(
+            slice(0, 2),
+            {*IMAGE, *PIXEL, "image_precision", "image_recall", "image_f1"},
+            id="no-bad",
+        ),
+    ],
+)
+def test_one_class_leaves_metrics_undefined(
+    records: tuple[Record, ...], tmp_path: Path, kept: slice, lost: set[str]
+) -> None:
+    metrics = measure(records[kept], scored(PERFECT[kept]), tmp_path, INPUT)
+    assert undefined(metrics) == lost
+
+
+def test_protocol_names_what_the_numbers_depend_on() -> None:
+    settings = EvaluateSettings(threshold_quantile=0.975)
+    assert "256x320" in protocol(settings, (256, 320))["masks"]
+    assert protocol(settings, (256, 320))["threshold"].startswith("0.975 quantile")
+    assert "native" in protocol(NATIVE, (256, 320))["masks"]
