@@ -1,8 +1,8 @@
 """How far a plain mean image gets on the categories of the study: image AUROC of its z-map.
 
 Run after `dvc repro`: `python benchmarks/bench_baseline.py`. Images are grey, 64 x 64; each pixel
-is compared with its
-mean and standard deviation over the training images; the image score is the map's maximum, or its mean.
+is compared with its mean and standard deviation over the training images; the image score is the
+maximum or the mean of the map.
 """
 
 from collections.abc import Sequence
