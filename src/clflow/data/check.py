@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from clflow.data.assessment import Assessment, assess
 from clflow.data.inspection import Finding, Inspection, inspect_category
@@ -92,7 +92,8 @@ def _check_category(root: Path, category: str, layout: str) -> CategoryReport:
 
 def render(report: Report, console: Console) -> None:
     """Print a table with one row per category, then problems, then notes."""
-    table = Table(*_COLUMNS, title=f"{escape(str(report.root))}, layout {report.layout}")
+    columns = [Column(name, overflow="fold") for name in _COLUMNS]
+    table = Table(*columns, title=f"{escape(str(report.root))}, layout {report.layout}")
     for category in report.categories:
         table.add_row(*map(escape, _row(category)))
     if report.categories:
