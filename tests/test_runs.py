@@ -181,7 +181,7 @@ def test_seeds_of_other_library_versions_are_not_taken_up(
 def test_seeds_of_other_code_are_not_taken_up(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt(RUN, out, 0, 1, at=1)
     fitted()
-    monkeypatch.setattr("clflow.detectors.runs.sha256_of", lambda path: "0")
+    monkeypatch.setattr("clflow.detectors.runs.source_digest", lambda *names: "0")
     train(RUN, out, 0, 1)
     assert fitted() == [0, 1]
 

@@ -36,4 +36,4 @@ class StudySettings(BaseModel):
     categories: Annotated[tuple[Name, ...], AfterValidator(_distinct)] = Field(min_length=1)
     methods: Annotated[tuple[Name, ...], AfterValidator(_distinct)] = Field(min_length=1)
     seeds: Annotated[tuple[Seed, ...], AfterValidator(_distinct)] = Field(min_length=1)
-    step_fraction: float = Field(gt=0, le=1)
+    step_fraction: float = Field(default=1.0, gt=0, le=1)
