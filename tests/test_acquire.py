@@ -12,7 +12,6 @@ from clflow.data.download_settings import DownloadSettings
 from clflow.demo.render import DemoSettings
 from clflow.errors import DataError, DownloadError, SettingsError
 from clflow.files import sha256_of
-from clflow.study.settings import StudySettings
 
 DEMO = DemoSettings(categories=("weave",), image_size=64, train=2, test_good=1, per_defect=1)
 TINY = DownloadSettings(demo_seed=3, demo=DEMO)
@@ -23,17 +22,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def study(dataset: str, root: str | None = None) -> StudySettings:
-    return StudySettings(
-        name=dataset,
-        dataset=dataset,
-        layout="mvtec_ad",
-        root=root or f"data/raw/{dataset}/images",
-        index=f"data/raw/{dataset}/source.json",
-        categories=("widget",),
-        methods=("clflow",),
-        seeds=(0,),
-    )
+def fetch(dataset: str, settings: DownloadSettings, root: str | None = None) -> None:
+    acquire(dataset, Path(root or f"data/raw/{dataset}/images"), settings)
 
 
 def record(dataset: str) -> Path:
@@ -77,41 +67,41 @@ def interrupt(*_: object, **__: object) -> None:
 
 
 def test_demo_is_rendered_and_recorded() -> None:
-    acquire(study("demo"), TINY)
+    fetch("demo", TINY)
     assert Path("data/raw/demo/images/weave/train/good/001.png").is_file()
     expected = {"origin": "rendered", "seed": 3} | DEMO.model_dump(mode="json")
     assert json.loads(record("demo").read_text()) == expected
 
 
 def test_demo_and_its_record_are_repeatable() -> None:
-    acquire(study("demo"), TINY)
+    fetch("demo", TINY)
     first = files(Path("data/raw/demo"))
-    acquire(study("demo"), TINY)
+    fetch("demo", TINY)
     assert files(Path("data/raw/demo")) == first
 
 
 def test_another_demo_leaves_nothing_of_the_last() -> None:
-    acquire(study("demo"), TINY)
+    fetch("demo", TINY)
     before = record("demo").read_bytes()
     changed = DEMO.model_copy(update={"categories": ("bolt",)})
-    acquire(study("demo"), DownloadSettings(demo_seed=3, demo=changed))
+    fetch("demo", DownloadSettings(demo_seed=3, demo=changed))
     assert [path.name for path in Path("data/raw/demo/images").iterdir()] == ["bolt"]
     assert record("demo").read_bytes() != before
 
 
 def test_local_archive_is_verified_and_unpacked(archive: Path, tmp_path: Path) -> None:
-    acquire(study("tiny"), DownloadSettings(archive=str(archive)))
+    fetch("tiny", DownloadSettings(archive=str(archive)))
     assert files(Path("data/raw/tiny/images")) == files(tmp_path / "packed/top")
     expected = {"origin": "archive", "sha256": sha256_of(archive), "licence": "CC0"}
     assert json.loads(record("tiny").read_text()) == expected
 
 
 def test_record_does_not_tell_where_an_archive_was(archive: Path, tmp_path: Path) -> None:
-    acquire(study("tiny"), DownloadSettings(archive=str(archive)))
+    fetch("tiny", DownloadSettings(archive=str(archive)))
     first = record("tiny").read_bytes()
     moved = tmp_path / "elsewhere.zip"
     archive.rename(moved)
-    acquire(study("tiny"), DownloadSettings(archive=str(moved)))
+    fetch("tiny", DownloadSettings(archive=str(moved)))
     assert record("tiny").read_bytes() == first
 
 
@@ -119,16 +109,16 @@ def test_archive_in_its_place_is_used_without_a_download(archive: Path) -> None:
     place = Path("data/archives/tiny.zip")
     place.parent.mkdir(parents=True)
     archive.rename(place)
-    acquire(study("tiny"), DownloadSettings())
+    fetch("tiny", DownloadSettings())
     assert Path("data/raw/tiny/images/widget/train/good/000.png").is_file()
 
 
 def test_altered_archive_leaves_the_finished_data_set_alone(archive: Path) -> None:
-    acquire(study("tiny"), DownloadSettings(archive=str(archive)))
+    fetch("tiny", DownloadSettings(archive=str(archive)))
     before = files(Path("data/raw/tiny"))
     archive.write_bytes(archive.read_bytes()[:-1])
     with pytest.raises(DownloadError, match="bytes instead of"):
-        acquire(study("tiny"), DownloadSettings(archive=str(archive)))
+        fetch("tiny", DownloadSettings(archive=str(archive)))
     assert files(Path("data/raw/tiny")) == before
 
 
@@ -137,29 +127,29 @@ def test_killed_unpacking_leaves_no_record(
     step: str, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = DownloadSettings(archive=str(archive))
-    acquire(study("tiny"), settings)
+    fetch("tiny", settings)
     with monkeypatch.context() as patch:
         patch.setattr(module, step, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            acquire(study("tiny"), settings)
+            fetch("tiny", settings)
     assert not record("tiny").exists()
-    acquire(study("tiny"), settings)
+    fetch("tiny", settings)
     assert record("tiny").is_file()
 
 
 @pytest.mark.parametrize("step", ["render_demo", "write_json"])
 def test_killed_rendering_leaves_no_record(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    acquire(study("demo"), TINY)
+    fetch("demo", TINY)
     monkeypatch.setattr(module, step, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        acquire(study("demo"), TINY)
+        fetch("demo", TINY)
     assert not record("demo").exists()
 
 
 def test_own_folder_is_noted_and_only_read(tmp_path: Path) -> None:
     mvtec_category(tmp_path / "parts", train=1)
     before = files(tmp_path / "parts")
-    acquire(study("parts", "parts"), DownloadSettings())
+    fetch("parts", DownloadSettings(), "parts")
     assert json.loads(record("parts").read_text()) == {"origin": "folder"}
     assert files(tmp_path / "parts") == before
 
@@ -168,7 +158,7 @@ def test_own_folder_is_noted_and_only_read(tmp_path: Path) -> None:
 def test_own_folder_must_exist(root: str) -> None:
     Path("params.yaml").touch()
     with pytest.raises(DataError, match=rf"study\.root '{root}' is no folder; give the folder"):
-        acquire(study("parts", root), DownloadSettings())
+        fetch("parts", DownloadSettings(), root)
     assert not record("parts").exists()
 
 
@@ -183,14 +173,14 @@ def test_own_folder_must_exist(root: str) -> None:
 def test_own_folder_never_costs_images_that_are_there(
     root: str, archive: Path, tmp_path: Path
 ) -> None:
-    acquire(study("tiny"), DownloadSettings(archive=str(archive)))
+    fetch("tiny", DownloadSettings(archive=str(archive)))
     Path("elsewhere").mkdir()
     before = files(Path("data/raw/tiny/images"))
-    acquire(study("tiny", root.format(here=tmp_path)), DownloadSettings())
+    fetch("tiny", DownloadSettings(), root.format(here=tmp_path))
     assert files(Path("data/raw/tiny/images")) == before
 
 
 def test_unknown_data_set_names_the_known_ones() -> None:
     with pytest.raises(SettingsError, match=r"'mine' cannot be downloaded: known are btad, mvtec"):
-        acquire(study("mine"), DownloadSettings())
+        fetch("mine", DownloadSettings())
     assert not Path("data").exists()

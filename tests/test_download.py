@@ -1,15 +1,13 @@
 import errno
 import hashlib
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import numpy as np
+import pooch
 import pytest
+from mirrors import Server, running_server
 
 from clflow.data import download
 from clflow.data.catalog import Dataset, load_dataset
@@ -21,67 +19,12 @@ CONTENT = np.random.default_rng(0).bytes(3 * MEBIBYTE + 17)
 OTHER = b"<html>this share has moved</html>"
 
 
-@dataclass
-class Mirror:
-    """What a path of the server delivers; a break hits the first `len(breaks)` answers."""
-
-    content: bytes
-    ranges: bool = True
-    breaks: list[int] = field(default_factory=list)
-
-
-@dataclass
-class Server:
-    address: str
-    mirrors: dict[str, Mirror] = field(default_factory=dict)
-    asked: list[tuple[str, int]] = field(default_factory=list)
-
-    def add(self, name: str, content: bytes, **behaviour: Any) -> str:
-        self.mirrors[f"/{name}"] = Mirror(content, **behaviour)
-        return self.url(name)
-
-    def url(self, name: str) -> str:
-        return f"{self.address}/{name}"
-
-
-def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            offset = int(self.headers.get("Range", "bytes=0-")[6:-1])
-            server.asked.append((self.path[1:], offset))
-            if self.path not in server.mirrors:
-                self.send_error(404)
-                return
-            mirror = server.mirrors[self.path]
-            if mirror.ranges and offset >= len(mirror.content):
-                self.send_error(416)
-                return
-            body = mirror.content[offset:] if mirror.ranges else mirror.content
-            self.send_response(206 if mirror.ranges else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            with suppress(ConnectionError):  # the client may refuse the rest
-                self.wfile.write(body[: mirror.breaks.pop(0)] if mirror.breaks else body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
-    http = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    server = Server(f"http://127.0.0.1:{http.server_port}")
-    http.RequestHandlerClass = _handler(server)
-    thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with running_server() as server:
+        yield server
 
 
 def _dataset(*urls: str, size: int | None = len(CONTENT)) -> Dataset:
@@ -97,6 +40,15 @@ def _dataset(*urls: str, size: int | None = len(CONTENT)) -> Dataset:
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _interrupt_after_one(chunks: Iterator[bytes], *_: object) -> Iterator[bytes]:
+    yield next(chunks)
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("size", [len(CONTENT), None], ids=["size known", "size unknown"])
@@ -116,6 +68,19 @@ def test_licence_and_citation_come_before_the_download(
     assert dataset.licence in lines[0]
     assert dataset.citation in lines[1]
     assert lines[2].startswith("tiny.zip")
+
+
+def test_pooch_adds_no_lines_of_its_own(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = pooch.get_logger()
+    logger.setLevel(logging.NOTSET)
+    logger.addHandler(caplog.handler)
+    try:
+        fetch_archive(_dataset(server.url("gone"), server.add("a", CONTENT)), tmp_path)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert caplog.messages == []
 
 
 def test_verified_archive_is_not_downloaded_again(server: Server, tmp_path: Path) -> None:
@@ -154,6 +119,17 @@ def test_wrong_hash_of_a_download_leaves_no_file(server: Server, tmp_path: Path)
     assert hashlib.sha256(altered).hexdigest() in str(caught.value)
     assert dataset.sha256 in str(caught.value)
     assert _names(tmp_path) == []
+
+
+def test_pooch_verifies_too(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = _dataset(server.add("a", CONTENT[::-1]))
+    monkeypatch.setattr(download, "sha256_of", lambda _: dataset.sha256)
+    with pytest.raises(DownloadError, match="does not match the known hash") as caught:
+        fetch_archive(dataset, tmp_path)
+    assert hashlib.sha256(CONTENT[::-1]).hexdigest() in str(caught.value)
+    assert not (tmp_path / "tiny.zip").exists()
 
 
 def test_wrong_file_of_a_mirror_does_not_spoil_the_next(server: Server, tmp_path: Path) -> None:
@@ -257,6 +233,44 @@ def test_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert _names(tmp_path) == ["tiny.zip.part"]
     assert fetch_archive(dataset, tmp_path).read_bytes() == CONTENT
     assert server.asked == [("a", 0), ("a", MEBIBYTE)]
+
+
+@pytest.mark.parametrize(
+    ("place", "interrupt", "kept"),
+    [
+        pytest.param("clflow.data.download.track", _interrupt_after_one, MEBIBYTE, id="fetching"),
+        pytest.param("clflow.data.download.sha256_of", _interrupt, len(CONTENT), id="verifying"),
+        pytest.param("pooch.core.hash_matches", _interrupt, len(CONTENT), id="pooch verifying"),
+    ],
+)
+def test_interruption_costs_nothing_fetched(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    interrupt: Callable[..., object],
+    kept: int,
+) -> None:
+    dataset = _dataset(server.add("a", CONTENT))
+    with monkeypatch.context() as patch:
+        patch.setattr(place, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fetch_archive(dataset, tmp_path)
+    assert _names(tmp_path) == ["tiny.zip.part"]
+    assert (tmp_path / "tiny.zip.part").stat().st_size == kept
+    assert fetch_archive(dataset, tmp_path).read_bytes() == CONTENT
+    assert _names(tmp_path) == ["tiny.zip"]
+
+
+def test_file_system_without_hard_links(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert fetch_archive(_dataset(server.add("a", CONTENT)), tmp_path).read_bytes() == CONTENT
+    assert _names(tmp_path) == ["tiny.zip"]
 
 
 def test_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:

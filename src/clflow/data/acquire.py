@@ -3,24 +3,23 @@
 import shutil
 from pathlib import Path
 
-from clflow.data.catalog import Dataset, dataset_names, load_dataset
+from clflow.data.catalog import Archive, Dataset, dataset_names, load_dataset, load_textures
 from clflow.data.download import fetch_archive
 from clflow.data.download_settings import DownloadSettings
 from clflow.data.extract import extract_archive
 from clflow.demo.render import render_demo
 from clflow.errors import DataError, SettingsError
 from clflow.files import write_json
-from clflow.paths import ARCHIVES, raw_folder
+from clflow.paths import ARCHIVES, TEXTURES, raw_folder
 from clflow.progress import say
-from clflow.study.settings import StudySettings
 
 DEMO = "demo"
 RECORD = "source.json"
 IMAGES = "images"
 
 
-def acquire(study: StudySettings, settings: DownloadSettings, workers: int = 1) -> None:
-    """Download and unpack the study's data set, render the demo, or check the user's own folder.
+def acquire(dataset: str, root: Path, settings: DownloadSettings, workers: int = 1) -> None:
+    """Download and unpack a data set, render the demo, or check the user's own folder at `root`.
 
     The record `source.json` names what the images were made from. It is removed before they change
     and written last, so a killed run leaves nothing that looks finished.
@@ -30,14 +29,30 @@ def acquire(study: StudySettings, settings: DownloadSettings, workers: int = 1) 
         SettingsError: the data set is not in the catalog and no folder is given.
         DownloadError: no archive can be had, or it does not verify.
     """
-    folder = raw_folder(study.dataset)
-    if Path(study.root) != folder / IMAGES:
-        record = _use_folder(Path(study.root))
-    elif study.dataset == DEMO:
+    folder = raw_folder(dataset)
+    if root != folder / IMAGES:
+        record = _use_folder(root)
+    elif dataset == DEMO:
         record = _render(folder, settings, workers)
     else:
-        record = _fetch(folder, _catalogued(study.dataset), settings)
+        record = _fetch(folder, _catalogued(dataset), settings)
     write_json(folder / RECORD, record)
+
+
+def acquire_textures(name: str) -> None:
+    """Download and unpack an archive of texture images, or with "none" leave the folder empty.
+
+    Raises:
+        SettingsError: the textures are not in the catalog.
+        DownloadError: no archive can be had, or it does not verify.
+    """
+    record: dict[str, object] = {"origin": "none"}
+    if name == "none":
+        shutil.rmtree(TEXTURES, ignore_errors=True)
+    else:
+        textures = load_textures(name)
+        record = _unpack(fetch_archive(textures, ARCHIVES), TEXTURES, textures)
+    write_json(TEXTURES / RECORD, record)
 
 
 def _use_folder(root: Path) -> dict[str, object]:
@@ -71,7 +86,10 @@ def _catalogued(name: str) -> Dataset:
 
 def _fetch(folder: Path, dataset: Dataset, settings: DownloadSettings) -> dict[str, object]:
     local = Path(settings.archive) if settings.archive else None
-    archive = fetch_archive(dataset, ARCHIVES, local=local)
+    return _unpack(fetch_archive(dataset, ARCHIVES, local=local), folder, dataset)
+
+
+def _unpack(archive: Path, folder: Path, source: Archive) -> dict[str, object]:
     (folder / RECORD).unlink(missing_ok=True)
-    extract_archive(archive, folder / IMAGES, top_folder=dataset.top_folder)
-    return {"origin": "archive", "sha256": dataset.sha256, "licence": dataset.licence}
+    extract_archive(archive, folder / IMAGES, top_folder=source.top_folder)
+    return {"origin": "archive", "sha256": source.sha256, "licence": source.licence}

@@ -1,11 +1,13 @@
 """Fetch the archive of a data set from its mirrors; nothing unverified is ever returned."""
 
+import logging
 from math import ceil
 from pathlib import Path
 
+import pooch
 import requests
 
-from clflow.data.catalog import Dataset
+from clflow.data.catalog import Archive
 from clflow.errors import DownloadError, StorageError
 from clflow.files import sha256_of
 from clflow.progress import say, track
@@ -14,7 +16,7 @@ _MEBIBYTE = 1 << 20
 _TIMEOUT_SECONDS = (10.0, 60.0)  # to connect, between two reads
 
 
-def fetch_archive(dataset: Dataset, folder: Path, *, local: Path | None = None) -> Path:
+def fetch_archive(dataset: Archive, folder: Path, *, local: Path | None = None) -> Path:
     """Return the verified archive: `local` if given, else the one in `folder`, else downloaded.
 
     A broken download stays in `folder` as `<archive>.part`; the next call resumes it.
@@ -36,7 +38,7 @@ def fetch_archive(dataset: Dataset, folder: Path, *, local: Path | None = None) 
     return archive
 
 
-def _fault(archive: Path, dataset: Dataset) -> str | None:
+def _fault(archive: Path, dataset: Archive) -> str | None:
     size = archive.stat().st_size
     if dataset.size is not None and size != dataset.size:
         return f"has {size} bytes instead of {dataset.size}"
@@ -44,11 +46,11 @@ def _fault(archive: Path, dataset: Dataset) -> str | None:
     return None if actual == dataset.sha256 else f"has sha256 {actual} instead of {dataset.sha256}"
 
 
-def _download(dataset: Dataset, archive: Path) -> None:
+def _download(dataset: Archive, archive: Path) -> None:
     say(f"{dataset.title}: licence {dataset.licence}")
     say(f"{dataset.title}: please cite {dataset.citation}")
+    pooch.get_logger().setLevel(logging.WARNING)  # what happens is said here, to stdout
     try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
         _try_mirrors(dataset, archive)
     except OSError as error:
         raise StorageError(
@@ -57,18 +59,14 @@ def _download(dataset: Dataset, archive: Path) -> None:
         ) from error
 
 
-def _try_mirrors(dataset: Dataset, archive: Path) -> None:
-    part = archive.with_name(f"{archive.name}.part")
+def _try_mirrors(dataset: Archive, archive: Path) -> None:
     failures = []
     for url in dataset.urls:
         try:
-            _complete(part, url, dataset)
-        except (requests.RequestException, DownloadError) as error:
+            return _retrieve(url, dataset, archive)
+        except (requests.RequestException, DownloadError, ValueError) as error:  # pooch: ValueError
             failures.append(f"{url}: {error}")
             say(f"download failed: {failures[-1]}")
-        else:
-            part.replace(archive)
-            return
     source = dataset.homepage or dataset.urls[0]
     raise DownloadError(
         "\n  ".join([f"no mirror of {dataset.title} delivered {archive.name}:", *failures])
@@ -77,7 +75,29 @@ def _try_mirrors(dataset: Dataset, archive: Path) -> None:
     )
 
 
-def _complete(part: Path, url: str, dataset: Dataset) -> None:
+def _retrieve(url: str, dataset: Archive, archive: Path) -> None:
+    """Let pooch verify what a mirror delivers and put it in place; it cannot resume, we do."""
+    part = archive.with_name(f"{archive.name}.part")
+
+    def resume(url: str, output: str, _: object) -> None:
+        _complete(part, url, dataset)
+        _hand_over(part, Path(output))
+
+    known_hash = f"sha256:{dataset.sha256}"
+    pooch.retrieve(url, known_hash, archive.name, archive.parent, downloader=resume)
+    part.unlink(missing_ok=True)
+
+
+def _hand_over(part: Path, output: Path) -> None:
+    """Make `output` a second name of `part`: pooch deletes `output` when it is interrupted."""
+    output.unlink()
+    try:
+        output.hardlink_to(part)
+    except OSError:  # a file system without hard links
+        part.replace(output)
+
+
+def _complete(part: Path, url: str, dataset: Archive) -> None:
     """Fetch what `part` lacks and verify it; a file that does not verify is removed."""
     if _bytes_in(part) != dataset.size:
         _resume_while_growing(part, url, dataset)
@@ -90,7 +110,7 @@ def _bytes_in(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _resume_while_growing(part: Path, url: str, dataset: Dataset) -> None:
+def _resume_while_growing(part: Path, url: str, dataset: Archive) -> None:
     while True:
         before = _bytes_in(part)
         try:
@@ -101,7 +121,7 @@ def _resume_while_growing(part: Path, url: str, dataset: Dataset) -> None:
         say(f"{url}: connection lost after {_bytes_in(part)} bytes, resuming")
 
 
-def _append(part: Path, url: str, dataset: Dataset) -> None:
+def _append(part: Path, url: str, dataset: Archive) -> None:
     offset = _bytes_in(part)
     headers = {"Accept-Encoding": "identity", "Range": f"bytes={offset}-"}
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as response:
@@ -118,7 +138,7 @@ def _append(part: Path, url: str, dataset: Dataset) -> None:
                 file.write(chunk)
 
 
-def _bytes_missing(response: requests.Response, dataset: Dataset, offset: int) -> int:
+def _bytes_missing(response: requests.Response, dataset: Archive, offset: int) -> int:
     """Return the announced length, checked before a byte of a wrong file is written."""
     missing = int(response.headers.get("Content-Length", 0))
     if missing and dataset.size is not None and offset + missing != dataset.size:

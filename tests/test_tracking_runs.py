@@ -1,0 +1,128 @@
+"""What training, evaluation and tables leave in MLflow."""
+
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+from tracked_study import (
+    TRACKING_MARKS,
+    UNIT,
+    artifacts_of,
+    history_of,
+    runs_of,
+    seed_folder,
+    write_model,
+    write_result,
+    write_study,
+)
+
+from clflow.errors import DataError
+from clflow.tracking.changes import Changes
+from clflow.tracking.runs import log_evaluation, log_tables, log_training
+
+pytestmark = TRACKING_MARKS
+
+
+def test_training_is_logged_under_its_method(root: Path) -> None:
+    write_model(root)
+    (root / "dvc.lock").write_text("lock")
+    log_training(root, *UNIT, 0, seconds=12.5)
+    (parent,), (child,) = runs_of(root, "method"), runs_of(root, "run")
+    assert (parent.info.run_name, child.info.run_name) == ("clflow", "bolt/seed-0")
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.info.status == parent.info.status == "FINISHED"
+    expected = {"clflow.digest.manifest": "m1", "clflow.digest.bank": "b1", "clflow.seed": "0"}
+    assert expected.items() <= child.data.tags.items()
+    assert {"clflow.digest.weights", "clflow.logged.dvc_lock"} <= child.data.tags.keys()
+    assert child.data.metrics["train_seconds"] == 12.5
+    assert artifacts_of(root, child) == {"model.json", "history.csv"}
+
+
+def test_settings_become_parameters_within_the_limit_of_mlflow(root: Path) -> None:
+    write_model(root)
+    log_training(root, *UNIT, 0)
+    params = runs_of(root, "run")[0].data.params
+    assert len(params.pop("note")) == 6000
+    assert params == {"flow.steps": "8", "flow.sizes": "[2, 3]", "lr": "null"}
+
+
+def test_curves_keep_every_point_and_leave_blanks_out(root: Path) -> None:
+    write_model(root, steps=400)
+    log_training(root, *UNIT, 0)
+    (run,) = runs_of(root, "run")
+    assert run.data.metrics.keys() == {"loss", "nll", "learning_rate"}
+    assert sorted(history_of(root, run, "nll")) == [(step, -step) for step in range(400)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("run.json", id="settings"),
+        "model.json",
+        pytest.param("history.csv", id="curves"),
+    ],
+)
+def test_a_changed_run_becomes_a_new_child(root: Path, name: str) -> None:
+    write_model(root)
+    log_training(root, *UNIT, 0)
+    path = seed_folder(root) / name
+    path.write_text(path.read_text().replace("0.001", "0.002").replace("4", "5").replace("8", "9"))
+    assert len(log_training(root, *UNIT, 0).created) == 1
+    assert len(runs_of(root, "run")) == 2
+    assert len(runs_of(root, "method")) == 1
+
+
+def test_evaluation_fills_the_run_of_each_seed(root: Path) -> None:
+    write_study(root)
+    changes = log_evaluation(root, *UNIT)
+    first, second = runs_of(root, "run")
+    assert changes == Changes(created=frozenset([first.info.run_id, second.info.run_id]))
+    assert (first.data.metrics["image_auroc"], second.data.metrics["image_auroc"]) == (0.9, 0.8)
+    assert "pixel_auroc" not in first.data.metrics
+    expected = {"clflow.protocol.aupro": "limit 0.3", "clflow.count.test_good": "7"}
+    assert expected.items() <= first.data.tags.items()
+    training = {"model.json", "history.csv"}
+    assert artifacts_of(root, first) == training | {"seed-0.parquet", "overlays/a.png"}
+    assert artifacts_of(root, second) == training | {"seed-1.parquet"}
+
+
+def test_only_a_changed_evaluation_is_logged_again_and_once(root: Path) -> None:
+    write_study(root)
+    log_evaluation(root, *UNIT)
+    write_result(root, {"0": {"image_auroc": None}, "1": {"image_auroc": 0.8}})
+    first, second = runs_of(root, "run")
+    changes = log_evaluation(root, *UNIT)
+    assert changes.updated == {first.info.run_id}
+    assert changes.unchanged == {second.info.run_id}
+    assert not log_evaluation(root, *UNIT).updated
+    (_, before), (_, after) = history_of(root, first, "image_auroc")
+    assert before == 0.9
+    assert math.isnan(after)
+    assert len(history_of(root, second, "image_auroc")) == 1
+
+
+def test_results_without_their_model_are_left_out_with_a_note(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_study(root)
+    shutil.rmtree(seed_folder(root, 1))
+    assert len(log_evaluation(root, *UNIT).created) == 1
+    assert "demo/clflow/bolt seeds [1]" in capsys.readouterr().out
+
+
+def test_tables_are_a_run_and_means_belong_to_the_methods(root: Path) -> None:
+    write_study(root)
+    log_tables(root, "demo", Path("tables"))
+    (tables,) = runs_of(root, "tables")
+    assert artifacts_of(root, tables) == {"results.csv", "summary.md"}
+    clflow, fastflow = runs_of(root, "method")
+    assert clflow.data.metrics == {"mean_image_auroc": pytest.approx(0.8)}
+    assert fastflow.data.metrics == {"mean_ap": 0.25}
+
+
+def test_a_model_moved_by_hand_is_refused(root: Path) -> None:
+    write_model(root, seed=0)
+    seed_folder(root, 0).rename(seed_folder(root, 4))
+    with pytest.raises(DataError, match="written for seed 0"):
+        log_training(root, *UNIT, 4)
