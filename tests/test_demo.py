@@ -137,8 +137,8 @@ def test_a_mean_image_does_not_solve_the_category(category: str) -> None:
 def test_plates_are_aligned_and_bolts_are_not() -> None:
     rng = np.random.default_rng(0)
     plates = [draw_washer(rng, 16) for _ in range(50)]
-    assert max(abs(plate.angle) for plate in plates) <= np.deg2rad(2)
-    assert np.abs([plate.center for plate in plates]).max() < 4 / 256
+    assert max(abs(plate.angle) for plate in plates) <= np.deg2rad(8)
+    assert np.abs([plate.center for plate in plates]).max() < 15 / 256
     angles = np.array([draw_bolt(rng, 16).pose.angle for _ in range(200)])
     assert np.histogram(angles, bins=8, range=(0, 2 * np.pi))[0].min() > 5
 

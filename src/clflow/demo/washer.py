@@ -96,12 +96,12 @@ def _draw_lathe(rng: np.random.Generator) -> Array:
 
 def draw_washer(rng: np.random.Generator, size: int) -> Washer:
     """Return a flawless plate."""
-    shift = rng.normal(0, 0.003, 2)
+    shift = rng.normal(0, 0.015, 2)
     handling = 0.04 * smooth_noise(rng, size, 7, 7)
     return Washer(
         plate=_draw_plate(rng),
         center=(float(shift[0]), float(shift[1])),
-        angle=float(np.deg2rad(rng.uniform(-2, 2))),
+        angle=float(np.deg2rad(rng.uniform(-8, 8))),
         lathe=_draw_lathe(rng),
         relief=1.2e-5 * grain(rng, size, 0.004, 0.004),
         tint=np.float32(1 + 0.03 * rng.standard_normal()) + handling,

@@ -33,8 +33,8 @@ def _place(rng: np.random.Generator, washer: Washer, clearance: float) -> tuple[
 
 def scratch(washer: Washer, rng: np.random.Generator) -> Washer:
     """Return the plate with a scratch: a groove with raised lips, bare and shiny inside."""
-    curve = wander(rng, _place(rng, washer, 0.01), log_uniform(rng, 0.05, 0.3), bend=0.7)
-    width, depth = log_uniform(rng, 0.0018, 0.005), log_uniform(rng, 0.1, 0.8)
+    curve = wander(rng, _place(rng, washer, 0.01), log_uniform(rng, 0.1, 0.4), bend=0.7)
+    width, depth = log_uniform(rng, 0.003, 0.008), log_uniform(rng, 0.3, 1.0)
     distance = distance_to_curve(curve, washer.size)
     along = along_curve(curve, *grid(washer.size))
     pressure = np.float32(depth) * ramp(along, -0.02, 0.3) * (1 - ramp(along, 0.8, 1.02))
@@ -43,20 +43,20 @@ def scratch(washer: Washer, rng: np.random.Generator) -> Washer:
     return replace(
         washer,
         relief=washer.relief + width * (0.3 * lips - groove),
-        polish=washer.polish + groove,
+        polish=washer.polish + np.float32(2) * groove,
     )
 
 
 def dent(washer: Washer, rng: np.random.Generator) -> Washer:
     """Return the plate with a smooth dent or bump."""
-    radius = log_uniform(rng, 0.014, 0.05)
+    radius = log_uniform(rng, 0.02, 0.06)
     center_x, center_y = _place(rng, washer, 0.6 * radius)
     x, y = washer.frame()
     stretch = float(rng.uniform(0.7, 1.4))
     bell = np.exp(
         -np.square((x - center_x) / radius) - np.square((y - center_y) / radius * stretch)
     )
-    steepness = sign(rng) * log_uniform(rng, 0.05, 0.3)
+    steepness = sign(rng) * log_uniform(rng, 0.15, 0.5)
     return replace(washer, relief=washer.relief + np.float32(radius * steepness) * bell)
 
 
@@ -74,7 +74,7 @@ def burr(washer: Washer, rng: np.random.Generator) -> Washer:
     x, y = washer.frame()
     theta = np.arctan2(y - center_y, x - center_x)
     gap = np.hypot(x - center_x, y - center_y) - radius
-    reach, length = log_uniform(rng, 0.005, 0.016), log_uniform(rng, 0.025, 0.08)
+    reach, length = log_uniform(rng, 0.014, 0.034), log_uniform(rng, 0.04, 0.1)
     turn = np.angle(np.exp(1j * (theta - rng.uniform(-np.pi, np.pi)))).astype(np.float32)
     arc = turn * np.float32(radius / length)
     ragged = 1 + 0.35 * np.sin(9 * arc + rng.uniform(0, 6)) + 0.25 * np.sin(17 * arc)
