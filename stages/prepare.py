@@ -10,7 +10,7 @@ from clflow.data.settings import PrepareSettings
 from clflow.params import parse, section
 from clflow.paths import manifest_path
 from clflow.progress import say
-from clflow.stage import stage
+from clflow.stage import announce_synthesis, stage
 
 
 def main(category: str) -> None:
@@ -24,6 +24,7 @@ def main(category: str) -> None:
             f"{category}: {len(manifest.train)} to train, {len(manifest.validation)} held out, "
             f"{len(manifest.test)} to test"
         )
+        announce_synthesis(manifest, Path(study.root), study.dataset, params)
         write_manifest(manifest_path(study.name, category), manifest)
 
 

@@ -1,50 +1,29 @@
 """The bank: apart splits, whole folders, and pixels that depend on nothing but the settings."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cloth import contents, saved, study
 from numpy.typing import NDArray
-from pydantic import BaseModel
-from scipy import ndimage
 
 from clflow.data.images import read_image, read_mask, write_png
-from clflow.data.records import Manifest, Record
+from clflow.data.records import Manifest
 from clflow.errors import DataError, SettingsError
-from clflow.files import sha256_of
 from clflow.synthesis import registry
 from clflow.synthesis.bank import read_bank, rebuild, write_bank
-from clflow.synthesis.settings import NSAOverrides, Resolution, SynthesizeSettings
+from clflow.synthesis.categories import Decision
+from clflow.synthesis.fields import LabelSettings
+from clflow.synthesis.nsa_settings import NSAOverrides
+from clflow.synthesis.registry import SourceKind
+from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.synthetic import Synthetic, component_boxes
 
 SMALL = SynthesizeSettings(image_size=64, per_image=2, validation_per_image=1, kind="texture")
-
-
-def study(root: Path, train: int = 5, validation: int = 3) -> Manifest:
-    rng = np.random.default_rng(0)
-    records = []
-    for number in range(train + validation):
-        noise = ndimage.gaussian_filter(rng.normal(0, 1, (60, 52, 3)), (2, 2, 0))
-        image = (120 + 30 * noise / noise.std()).clip(0, 255).astype(np.uint8)
-        records.append(saved(root, number, image, "train" if number < train else "validation"))
-    return Manifest("cloth", tuple(records))
-
-
-def saved(root: Path, number: int, image: NDArray[np.uint8], split: str) -> Record:
-    path = root / "images" / f"{number:03d}.png"
-    write_png(path, image)
-    height, width = image.shape[:2]
-    relative = path.relative_to(root).as_posix()
-    return Record(relative, sha256_of(path), width, height, 0, "good", None, split)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def test_bank_holds_what_its_rows_say(tmp_path: Path) -> None:
@@ -77,6 +56,7 @@ def test_summary_is_the_file(tmp_path: Path) -> None:
     summary = write_bank(study(tmp_path), tmp_path, tmp_path / "bank", "mine", settings)
     stored = json.loads((tmp_path / "bank" / "bank.json").read_text())
     assert stored["resolved"] == json.loads(json.dumps(summary.resolved))
+    assert list(stored["resolved"]) == ["nsa"]
     assert stored["background"]["kind"] == "texture"
     assert stored["reason"] == stored["background"]["reason"]
     assert stored["synthesize"] == settings.model_dump(mode="json")
@@ -166,24 +146,21 @@ def test_bank_of_failures_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "bank").exists()
 
 
-class PickySettings(BaseModel):
+class PickySettings(LabelSettings):
     brightest: float
 
 
 class Picky:
     """A generator that takes no patch whose random level is above a bound."""
 
-    def resolve(
-        self,
-        dataset: str,
-        category: str,
-        settings: SynthesizeSettings,
-        images: Sequence[NDArray[np.uint8]],
-    ) -> Resolution[PickySettings]:
-        return Resolution(PickySettings(brightest=0.6), None, f"picky about {category}")
+    def resolve(self, decision: Decision, settings: SynthesizeSettings) -> PickySettings:
+        return PickySettings(brightest=0.6)
 
     def load(self, values: Mapping[str, Any]) -> PickySettings:
         return PickySettings.model_validate(values)
+
+    def source(self, settings: PickySettings) -> SourceKind:
+        return "other"
 
     def generate(
         self,
@@ -211,6 +188,7 @@ def test_failures_are_retried_counted_and_left_out(
     assert counts.failed > 0
     assert counts.written == len(rows) == 40 - counts.failed
     assert counts.attempts == sum(row.attempt + 1 for row in rows) + 2 * counts.failed
+    assert counts.generators == {"picky": len(rows)}
     assert {row.attempt for row in rows} == {0, 1}
     assert len({row.seed for row in rows}) == len(rows)
     assert rows[0].boxes == ((4, 3, 8, 9),)
@@ -261,10 +239,22 @@ def test_missing_bank_and_unknown_split_are_refused(tmp_path: Path) -> None:
         read_bank(tmp_path, "test")
 
 
-def test_settings_are_checked_before_any_work(tmp_path: Path) -> None:
-    manifest = Manifest("cloth", ())
+def test_workers_are_counted_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="workers is 0"):
-        write_bank(manifest, tmp_path, tmp_path / "bank", "mine", SMALL, workers=0)
-    unknown = SMALL.model_copy(update={"generator": "cutpast"})
-    with pytest.raises(SettingsError, match="unknown generator"):
+        write_bank(Manifest("cloth", ()), tmp_path, tmp_path / "bank", "mine", SMALL, workers=0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"generator": "cutpast"}, id="alone"),
+        pytest.param({"generator": "mixture", "mixture": {"nsa": 1, "cutpast": 1}}, id="mixed"),
+        pytest.param({"generator": "mixture", "mixture": {"cutpast": 1}}, id="mixture-of-one"),
+    ],
+)
+def test_unknown_generator_leaves_nothing(tmp_path: Path, change: dict[str, Any]) -> None:
+    manifest = study(tmp_path)
+    unknown = SMALL.model_copy(update=change)
+    with pytest.raises(SettingsError, match="unknown generator 'cutpast': did you mean 'cutpaste"):
         write_bank(manifest, tmp_path, tmp_path / "bank", "mine", unknown)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images"]

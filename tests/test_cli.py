@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from builders import flat_category, mvtec_category
 
-from clflow import cli
+from clflow.cli import main as cli
 from clflow.params import read_params
 
 PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")

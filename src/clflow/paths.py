@@ -3,6 +3,7 @@
 from pathlib import Path
 
 ARCHIVES = Path("data/archives")
+TEXTURES = Path("data/textures")
 FEATURES = Path(".clflow/features")
 RUNS = Path(".clflow/runs")
 TABLES = Path("tables")
@@ -23,6 +24,16 @@ def manifest_path(study: str, category: str) -> Path:
 def bank_folder(study: str, category: str) -> Path:
     """Return the bank of synthetic anomalies of a category."""
     return Path("data/bank") / study / category
+
+
+def report_folder(study: str, category: str) -> Path:
+    """Return the folder of a bank's contact sheet and statistics."""
+    return Path("reports/synthesis") / study / category
+
+
+def preview_path(study: str, category: str, split: str) -> Path:
+    """Return the picture of a bank's split that a user asks for."""
+    return Path("reports/previews") / study / f"{category}-{split}.png"
 
 
 def model_folder(study: str, method: str, category: str) -> Path:

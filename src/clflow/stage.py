@@ -54,3 +54,8 @@ def worker_count() -> int:
 def track(event: str, *details: Any) -> None:
     """Log an event of `clflow.tracking.live` to MLflow, which never changes or stops a stage."""
     getattr(import_module("clflow.tracking.live"), event)(*details)
+
+
+def announce_synthesis(*details: Any) -> None:
+    """Print what anomalies will be made; by name, because it cannot change what a stage writes."""
+    import_module("clflow.synthesis.announce").announce(*details)

@@ -1,5 +1,6 @@
 """A bank: a folder of synthetic anomalies of one category, drawn before any training."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -11,17 +12,21 @@ from typing import Any
 
 import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from clflow.data.records import Manifest
 from clflow.errors import DataError, SettingsError
 from clflow.files import atomic_folder, write_json, write_text
 from clflow.progress import say, track
 from clflow.synthesis.background import MEASURED_IMAGES, spread
+from clflow.synthesis.categories import Decision, decide
 from clflow.synthesis.drawing import Drawn, Plan, draw, make, read_square
+from clflow.synthesis.members import Member, find_members
 from clflow.synthesis.registry import get_generator
-from clflow.synthesis.rows import MANIFEST, BankRow, read_rows, to_line
-from clflow.synthesis.settings import Resolution, SynthesizeSettings
+from clflow.synthesis.rows import MANIFEST, BankRow, Origin, read_rows, to_line
+from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.synthetic import Synthetic
+from clflow.synthesis.texture_files import texture_origins
 
 SPLITS = ("train", "validation")
 SUMMARY = "bank.json"
@@ -31,23 +36,27 @@ Run = Callable[[Callable[[int], Drawn], range], Iterable[Drawn]]
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """Anomalies asked for, written and given up, and the attempts that took."""
+    """Anomalies asked for, written and given up, the attempts that took, and by which generator."""
 
     asked: int
     written: int
     failed: int
     attempts: int
+    generators: dict[str, int]
 
 
 @dataclass(frozen=True)
 class BankSummary:
-    """What a bank was made from and what came out; the content of bank.json."""
+    """What a bank was made from and what came out; the content of bank.json.
+
+    resolved holds the settings of each generator for the category.
+    """
 
     dataset: str
     category: str
     manifest: str
     synthesize: dict[str, Any]
-    resolved: dict[str, Any]
+    resolved: dict[str, dict[str, Any]]
     background: dict[str, Any] | None
     reason: str
     splits: dict[str, SplitCounts]
@@ -64,25 +73,26 @@ def write_bank(
 ) -> BankSummary:
     """Write the folder `out`, whole or not: anomalies on train and on validation images, apart.
 
-    Source and destination of an anomaly are two images of its own split, so nothing of a training
-    image reaches validation. The pixels depend on neither `workers` nor their order. `root` is
-    the folder that the manifest's paths are relative to.
+    Source and destination of an anomaly are images of its own split, and textures are split too, so
+    nothing of a training image reaches validation. The pixels depend on neither `workers` nor their
+    order. `root` is the folder that the manifest's paths are relative to.
 
     Raises:
         SettingsError: the generator is unknown, or there is no worker.
-        DataError: an image is missing or has changed, a split has a single image, or more than
-            half of a split's anomalies fail.
+        DataError: an image is missing or has changed, a split has a single image where a generator
+            needs another, or more than half of a split's anomalies fail.
     """
     if workers < 1:
         raise SettingsError(f"workers is {workers}; at least 1 process is needed")
-    resolution = _resolve(manifest, root, dataset, settings)
-    say(f"{dataset}/{manifest.category}: {resolution.reason}")
+    decision = decide_on(manifest, root, dataset, settings)
+    members = find_members(decision, settings)
+    say(f"{dataset}/{manifest.category}: {decision.reason}")
     with atomic_folder(out) as folder, _runner(workers) as run:
         splits = {
-            split: _write_split(_plan(manifest, split, root, folder, settings, resolution), run)
+            split: _write_split(_plan(manifest, split, root, folder, settings, members), run)
             for split in SPLITS
         }
-        summary = _summary(manifest, dataset, settings, resolution, splits)
+        summary = _summary(manifest, dataset, settings, decision, members, splits)
         write_json(folder / SUMMARY, asdict(summary))
     return summary
 
@@ -115,15 +125,19 @@ def rebuild(row: BankRow, root: Path) -> Synthetic:
     return synthetic
 
 
-def _resolve(
+def decide_on(
     manifest: Manifest, root: Path, dataset: str, settings: SynthesizeSettings
-) -> Resolution[Any]:
-    generator = get_generator(settings.generator)
+) -> Decision:
+    """Decide whether a prepared category is an object or a texture; see `decide`.
+
+    Raises:
+        DataError: a training image is missing or has changed.
+    """
     images = [
         read_square(root / record.path, record.sha256, settings.image_size)
         for record in spread(manifest.train, MEASURED_IMAGES)
     ]
-    return generator.resolve(dataset, manifest.category, settings, images)
+    return decide(dataset, manifest.category, settings, images)
 
 
 def _plan(
@@ -132,7 +146,7 @@ def _plan(
     root: Path,
     folder: Path,
     settings: SynthesizeSettings,
-    resolution: Resolution[Any],
+    members: tuple[Member, ...],
 ) -> Plan:
     train = split == "train"
     return Plan(
@@ -143,17 +157,18 @@ def _plan(
         root=root,
         folder=folder / split,
         settings=settings,
-        resolved=resolution.settings,
+        members=members,
+        textures=_textures(members, split),
     )
 
 
+def _textures(members: tuple[Member, ...], split: str) -> tuple[Origin, ...]:
+    folders = {getattr(m.settings, "textures", None) for m in members if m.source == "texture"}
+    return tuple(origin for folder in folders for origin in texture_origins(str(folder), split))
+
+
 def _write_split(plan: Plan, run: Run) -> SplitCounts:
-    if plan.per_image and len(plan.records) < 2:
-        raise DataError(
-            f"split {plan.split} of {plan.category} has {len(plan.records)} image(s); an anomaly "
-            "needs two, the image and another to take a patch from: change the split, or ask for "
-            "none (validation_per_image 0)"
-        )
+    _check_images(plan)
     drawn = run(partial(draw, plan), range(len(plan)))
     results = list(track(drawn, f"synthesize {plan.category} {plan.split}", len(plan)))
     rows = [result.row for result in results if result.row is not None]
@@ -162,10 +177,21 @@ def _write_split(plan: Plan, run: Run) -> SplitCounts:
         written=len(rows),
         failed=len(plan) - len(rows),
         attempts=sum(result.attempts for result in results),
+        generators=dict(sorted(Counter(row.generator for row in rows).items())),
     )
     _check_failures(plan, counts)
     write_text(plan.folder / MANIFEST, "".join(to_line(row) + "\n" for row in rows))
     return counts
+
+
+def _check_images(plan: Plan) -> None:
+    needed = 2 if any(member.source == "other" for member in plan.members) else 1
+    if plan.per_image and len(plan.records) < needed:
+        raise DataError(
+            f"split {plan.split} of {plan.category} has {len(plan.records)} image(s); an anomaly "
+            f"of {plan.settings.generator} needs {needed}, the image and another to take a patch "
+            "from: change the split, ask for none (validation_per_image 0), or choose cutpaste"
+        )
 
 
 def _check_failures(plan: Plan, counts: SplitCounts) -> None:
@@ -173,7 +199,8 @@ def _check_failures(plan: Plan, counts: SplitCounts) -> None:
         raise DataError(
             f"{counts.failed} of {counts.asked} anomalies of {plan.category} ({plan.split}) found "
             f"no place in {plan.settings.attempts} attempts each; set synthesize.kind, lower "
-            "minimum_object or minimum_overlap, or raise image_size or the half-width bounds"
+            "minimum_object or minimum_overlap, raise image_size or the half-width bounds, or "
+            "choose another generator"
         )
 
 
@@ -181,18 +208,19 @@ def _summary(
     manifest: Manifest,
     dataset: str,
     settings: SynthesizeSettings,
-    resolution: Resolution[Any],
+    decision: Decision,
+    members: tuple[Member, ...],
     splits: dict[str, SplitCounts],
 ) -> BankSummary:
-    measured = resolution.background
+    measured = decision.measured
     return BankSummary(
         dataset=dataset,
         category=manifest.category,
         manifest=manifest.digest,
         synthesize=settings.model_dump(mode="json"),
-        resolved=resolution.settings.model_dump(mode="json"),
+        resolved={m.generator: m.settings.model_dump(mode="json") for m in members},
         background=None if measured is None else asdict(measured),
-        reason=resolution.reason,
+        reason=decision.reason,
         splits=splits,
         libraries={"numpy": np.__version__, "opencv": cv2.__version__},
     )
@@ -202,9 +230,13 @@ def _summary(
 def _runner(workers: int) -> Iterator[Run]:
     """Yield a map in this process, or over that many fresh ones that do not thread further."""
     if workers == 1:
-        yield map
+        with threadpool_limits(1):
+            yield map
         return
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_stay_on_one_core) as pool:
         yield partial(pool.map, chunksize=8)
+
+
+def _stay_on_one_core() -> None:
+    cv2.setNumThreads(1)
+    threadpool_limits(1)

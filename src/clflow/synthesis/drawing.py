@@ -1,4 +1,4 @@
-"""Draws one synthetic anomaly of a bank: its own seed, its source, its attempts."""
+"""Draws one synthetic anomaly of a bank: its generator, its seed, its source, its attempts."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from clflow.data.images import read_image, resize_image, write_png
 from clflow.data.records import Record
 from clflow.errors import DataError
 from clflow.files import digest_of, sha256_of
+from clflow.synthesis.fields import LabelSettings
+from clflow.synthesis.members import Member, choose_member
 from clflow.synthesis.registry import get_generator
 from clflow.synthesis.rows import BankRow, Origin
 from clflow.synthesis.settings import SynthesizeSettings
@@ -32,7 +33,8 @@ class Plan:
     root: Path
     folder: Path
     settings: SynthesizeSettings
-    resolved: BaseModel
+    members: tuple[Member, ...]
+    textures: tuple[Origin, ...]
 
     def __len__(self) -> int:
         return len(self.records) * self.per_image
@@ -50,13 +52,15 @@ def draw(plan: Plan, index: int) -> Drawn:
     """Make anomaly `index` of a plan, write its image and mask, and return its row.
 
     Anomalies index = i * per_image + k lie on image i of the split. A failed attempt is followed
-    by another with its own seed and source.
+    by another of the same generator with its own seed and source, so that a mixture keeps its
+    weights.
     """
-    destination = _origin(plan, index // plan.per_image)
+    destination, k = _origin(plan, index // plan.per_image), index % plan.per_image
+    member = _member(plan, destination, k)
     for attempt in range(plan.settings.attempts):
-        seed = _seed(plan, destination.sha256, index % plan.per_image, attempt)
-        row = _row(plan, index, destination, seed, attempt)
-        synthetic = make(row, plan.root, plan.resolved)
+        seed = _seed(plan, destination.sha256, k, attempt)
+        row = _row(plan, index, destination, member, seed, attempt)
+        synthetic = make(row, plan.root, member.settings)
         if synthetic is not None:
             write_png(plan.folder / row.image, synthetic.image)
             write_png(plan.folder / row.mask, synthetic.mask)
@@ -66,19 +70,20 @@ def draw(plan: Plan, index: int) -> Drawn:
     return Drawn(None, plan.settings.attempts)
 
 
-def make(row: BankRow, root: Path, settings: BaseModel) -> Synthetic | None:
-    """Run a row's generator on its images under `root` with its seed.
+def make(row: BankRow, root: Path, settings: LabelSettings) -> Synthetic | None:
+    """Run a row's generator on its images with its seed; textures have a root of their own.
 
     Raises:
         DataError: an image is missing or has changed.
     """
+    generator = get_generator(row.generator)
+    textures = getattr(settings, "textures", None)
+    roots = (root, root if textures is None else Path(textures))
     destination, source = (
-        read_square(root / origin.path, origin.sha256, row.image_size)
-        for origin in (row.destination, row.source)
+        read_square(folder / origin.path, origin.sha256, row.image_size)
+        for folder, origin in zip(roots, (row.destination, row.source), strict=True)
     )
-    return get_generator(row.generator).generate(
-        destination, source, settings, _streams(row.seed)[1]
-    )
+    return generator.generate(destination, source, settings, _streams(row.seed)[1])
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)
@@ -99,7 +104,7 @@ def read_square(path: Path, sha256: str, size: int) -> NDArray[np.uint8]:
     return image
 
 
-def _seed(plan: Plan, destination: str, k: int, attempt: int) -> int:
+def _seed(plan: Plan, destination: str, k: int, attempt: int | str) -> int:
     key = [plan.settings.seed, plan.category, plan.split, destination, k, attempt]
     return int(digest_of(key)[:_SEED_HEX_DIGITS], 16)
 
@@ -109,23 +114,38 @@ def _streams(seed: int) -> list[np.random.Generator]:
     return np.random.default_rng(seed).spawn(2)
 
 
-def _row(plan: Plan, index: int, destination: Origin, seed: int, attempt: int) -> BankRow:
-    other = int(_streams(seed)[0].integers(len(plan.records) - 1))
+def _member(plan: Plan, destination: Origin, k: int) -> Member:
+    seed = _seed(plan, destination.sha256, k, "member")
+    return choose_member(plan.members, np.random.default_rng(seed))
+
+
+def _row(
+    plan: Plan, index: int, destination: Origin, member: Member, seed: int, attempt: int
+) -> BankRow:
     return BankRow(
         index=index,
         image=Path("images", f"{index:05d}.png"),
         mask=Path("masks", f"{index:05d}.png"),
         boxes=(),
-        generator=plan.settings.generator,
-        settings=plan.resolved.model_dump(mode="json"),
-        label=plan.settings.label,
+        generator=member.generator,
+        settings=member.settings.model_dump(mode="json"),
+        label=member.settings.label,
         image_size=plan.settings.image_size,
         seed=seed,
         attempt=attempt,
-        source=_origin(plan, other + (other >= destination.index)),
+        source=_source(plan, destination, member, _streams(seed)[0]),
         destination=destination,
         patches=(),
     )
+
+
+def _source(plan: Plan, destination: Origin, member: Member, rng: np.random.Generator) -> Origin:
+    if member.source == "same":
+        return destination
+    if member.source == "texture":
+        return plan.textures[int(rng.integers(len(plan.textures)))]
+    other = int(rng.integers(len(plan.records) - 1))
+    return _origin(plan, other + (other >= destination.index))
 
 
 def _origin(plan: Plan, index: int) -> Origin:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-LabelKind = Literal["binary", "intensity", "logistic"]
+LabelKind = Literal["binary", "intensity", "logistic", "continuous"]
 
 _MASK_MEDIAN = 5
 _DISK_RADIUS = 5
@@ -22,10 +22,14 @@ def mean_change(
     return change
 
 
-def change_mask(change: NDArray[np.float32], tolerance: float) -> NDArray[np.bool_]:
-    """Return where the change [H, W] exceeds `tolerance` grey levels, after a 5x5 median."""
-    exceeds = (change > tolerance).astype(np.uint8)
-    return np.asarray(cv2.medianBlur(exceeds, _MASK_MEDIAN) > 0)
+def change_mask(
+    change: NDArray[np.float32], tolerance: float, *, despeckle: bool = True
+) -> NDArray[np.bool_]:
+    """Return where the change [H, W] exceeds `tolerance` grey levels, after a 5x5 median or not."""
+    exceeds = change > tolerance
+    if not despeckle:
+        return exceeds
+    return np.asarray(cv2.medianBlur(exceeds.astype(np.uint8), _MASK_MEDIAN) > 0)
 
 
 def make_label(
@@ -34,12 +38,16 @@ def make_label(
     mask: NDArray[np.bool_],
     k: float,
     x0: float,
+    factor: float = 1.0,
 ) -> NDArray[np.float32]:
     """Return the training target [H, W] of a change [H, W] in grey levels.
 
     binary is the mask; intensity is d_med, the median of the masked change over a disk of radius
-    5, in grey levels; logistic is mask / (1 + exp(-k (d_med - x0))), below 1 for weak changes.
+    5, in grey levels; logistic is mask / (1 + exp(-k (d_med - x0))), below 1 for weak changes;
+    continuous is factor * mask, as in FPI and PII.
     """
+    if kind == "continuous":
+        return (factor * mask).astype(np.float32)
     if kind == "binary":
         return mask.astype(np.float32)
     if kind == "intensity":

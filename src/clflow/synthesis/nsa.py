@@ -1,35 +1,38 @@
 """Natural synthetic anomalies (NSA, arXiv 2109.15222): Poisson-blended patches of normal images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clflow.synthesis.background import object_mask
-from clflow.synthesis.blend import CloneMode, seamless_clone
-from clflow.synthesis.labels import change_mask, make_label, mean_change
-from clflow.synthesis.patch import Patch, Scene, sample_patch
-from clflow.synthesis.settings import NSASettings, Resolution, SynthesizeSettings, decide_nsa
-from clflow.synthesis.synthetic import Synthetic, check_pair, component_boxes
+from clflow.synthesis.categories import Decision, class_table
+from clflow.synthesis.finish import Patches, finish
+from clflow.synthesis.nsa_settings import NSASettings
+from clflow.synthesis.paste import paste
+from clflow.synthesis.patch import Scene, sample_patch
+from clflow.synthesis.registry import SourceKind
+from clflow.synthesis.settings import SynthesizeSettings
+from clflow.synthesis.synthetic import Synthetic, check_pair
 
 
 class NSA:
     """The NSA generator of the registry."""
 
-    def resolve(
-        self,
-        dataset: str,
-        category: str,
-        settings: SynthesizeSettings,
-        images: Sequence[NDArray[np.uint8]],
-    ) -> Resolution[NSASettings]:
-        """Find the NSA settings of a category; see `decide_nsa`."""
-        return decide_nsa(dataset, category, settings, images)
+    def resolve(self, decision: Decision, settings: SynthesizeSettings) -> NSASettings:
+        """Return the authors' settings of a class, else of its kind, with the user's on top."""
+        values = class_table()["kinds"][decision.kind] | decision.row
+        values |= {"background": decision.background} | settings.nsa.values()
+        return NSASettings.model_validate(values)
 
     def load(self, values: Mapping[str, Any]) -> NSASettings:
         """Return the settings that a manifest row holds."""
         return NSASettings.model_validate(values)
+
+    def source(self, settings: NSASettings) -> SourceKind:
+        """Return which image the patches come from."""
+        return settings.source
 
     def generate(
         self,
@@ -46,13 +49,15 @@ class NSA:
             DataError: the images are not uint8 [H, W, 3] of one size.
         """
         check_pair(destination, source)
-        image, region, patches = _paste(_scene(destination, source, settings), settings, rng)
-        change = mean_change(destination, image, region)
-        mask = change_mask(change, settings.tolerance)
-        if not mask.any():
-            return None
-        label = make_label(settings.label, change, mask, settings.logistic_k, settings.logistic_x0)
-        return Synthetic(image, mask, label, component_boxes(mask), patches)
+        factor = _factor(settings, rng)
+        scene = _scene(destination, source, settings)
+        image, region, patches = _paste_all(scene, settings, factor, rng)
+        return finish(destination, image, region, settings, factor, patches)
+
+
+def _factor(settings: NSASettings, rng: np.random.Generator) -> float:
+    low, high = settings.factor_bounds
+    return low if low == high else float(rng.uniform(low, high))
 
 
 def _scene(
@@ -64,24 +69,18 @@ def _scene(
     return Scene(destination, source, *objects)
 
 
-def _paste(
-    scene: Scene, settings: NSASettings, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[dict[str, list[int]], ...]]:
+def _paste_all(
+    scene: Scene, settings: NSASettings, factor: float, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Patches]:
     image, region = scene.destination, np.zeros(scene.shape, bool)
     patches: list[dict[str, list[int]]] = []
     for _ in range(1 + int((rng.random(settings.patches - 1) < 0.5).sum())):
         patch = sample_patch(scene, settings, rng)
-        blended = None if patch is None else _blend(image, patch, settings.clone)
-        if patch is not None and blended is not None:
-            image = blended
+        pasted = None if patch is None else paste(image, patch, settings.clone, factor)
+        if patch is not None and pasted is not None:
+            image = pasted
             region[patch.window] |= patch.region
             patches.append(patch.numbers())
         elif not patches:
             break
     return image, region, tuple(patches)
-
-
-def _blend(image: NDArray[np.uint8], patch: Patch, mode: CloneMode) -> NDArray[np.uint8] | None:
-    # NSA clones its patch region and whatever is background in both images: the whole rectangle
-    rectangle = np.ones(patch.region.shape, bool)
-    return seamless_clone(image, patch.pixels, rectangle, patch.corner, mode)

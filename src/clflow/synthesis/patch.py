@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.synthesis.settings import NSASettings
+from clflow.synthesis.nsa_settings import NSASettings
+from clflow.synthesis.shapes import draw_shape
 
 _TRIES = 200
 _SCALE_SPREAD = 0.5
@@ -31,11 +32,13 @@ class Scene:
 class Patch:
     """A patch [h, w, 3] of the source, resized, and where it goes in the destination.
 
-    corner is (y, x) of its top left pixel; region, bool [h, w], is where it may count as changed:
-    on the object of the source or of the destination; taken is its box (x0, y0, x1, y1) there.
+    corner is (y, x) of its top left pixel; shape, bool [h, w], is its outline; region, bool [h, w],
+    is where it may count as changed: on the object of the source or of the destination; taken is
+    its box (x0, y0, x1, y1) in the source.
     """
 
     pixels: NDArray[np.uint8]
+    shape: NDArray[np.bool_]
     region: NDArray[np.bool_]
     corner: tuple[int, int]
     taken: tuple[int, int, int, int]
@@ -54,24 +57,47 @@ class Patch:
 
 def sample_patch(scene: Scene, settings: NSASettings, rng: np.random.Generator) -> Patch | None:
     """Draw a patch of the source and a place for it, or None after 200 tries for either."""
-    limits = [
-        (max(1, round(low * side)), max(1, round(high * side)))
-        for (low, high), side in zip(
-            (settings.height_bounds, settings.width_bounds), scene.shape, strict=True
-        )
-    ]
+    limits = _limits(scene.shape, settings)
     box = _source_box(scene, limits, settings, rng)
     if box is None:
         return None
     x0, y0, x1, y1 = box
-    height, width = _resized((y1 - y0, x1 - x0), limits, settings, rng)
-    pixels = np.asarray(cv2.resize(scene.source[y0:y1, x0:x1], (width, height)), np.uint8)
-    if scene.source_object is None or scene.destination_object is None:
-        corner = _corner(scene.shape, (height, width), rng)
-        return Patch(pixels, np.ones((height, width), bool), corner, box)
+    size = _resized((y1 - y0, x1 - x0), limits, settings, rng)
+    pixels = np.asarray(cv2.resize(scene.source[y0:y1, x0:x1], size[::-1]), np.uint8)
+    own = _own_object(scene, box, size)
+    corner = (y0, x0) if settings.in_place else _place(scene, own, settings, rng)
+    if corner is None:
+        return None
+    shape = draw_shape(settings.shape, size, rng)
+    return Patch(pixels, shape, shape & (own | _object_under(scene, corner, size)), corner, box)
+
+
+def _limits(shape: tuple[int, int], settings: NSASettings) -> list[tuple[int, int]]:
+    bounds = (settings.height_bounds, settings.width_bounds)
+    return [
+        (max(1, round(low * side)), max(1, round(high * side)))
+        for (low, high), side in zip(bounds, shape, strict=True)
+    ]
+
+
+def _own_object(
+    scene: Scene, box: tuple[int, int, int, int], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    if scene.source_object is None:
+        return np.ones(size, bool)
+    x0, y0, x1, y1 = box
     cut = scene.source_object[y0:y1, x0:x1].astype(np.uint8)
-    own = cv2.resize(cut, (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    return _placed_on_object(scene.destination_object, pixels, own, box, settings, rng)
+    return np.asarray(cv2.resize(cut, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def _object_under(
+    scene: Scene, corner: tuple[int, int], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    if scene.destination_object is None:
+        return np.ones(size, bool)
+    return scene.destination_object[
+        corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]
+    ]
 
 
 def _source_box(
@@ -113,6 +139,8 @@ def _resized(
     rng: np.random.Generator,
 ) -> tuple[int, int]:
     """Scale a patch; as in NSA's code the half-width limits bound its full sides here."""
+    if settings.resize_bounds is None:
+        return shape
     height, width = shape
     scale = np.clip(rng.normal(1, _SCALE_SPREAD), *settings.resize_bounds)
     scaled = np.clip(scale * height, *limits[0])
@@ -128,20 +156,17 @@ def _corner(
     return y, x
 
 
-def _placed_on_object(
-    destination: NDArray[np.bool_],
-    pixels: NDArray[np.uint8],
-    own: NDArray[np.bool_],
-    box: tuple[int, int, int, int],
-    settings: NSASettings,
-    rng: np.random.Generator,
-) -> Patch | None:
+def _place(
+    scene: Scene, own: NDArray[np.bool_], settings: NSASettings, rng: np.random.Generator
+) -> tuple[int, int] | None:
+    size = (own.shape[0], own.shape[1])
+    if scene.destination_object is None:
+        return _corner(scene.shape, size, rng)
     if own.mean() <= settings.minimum_object:
         return None
-    height, width = own.shape
     for _ in range(_TRIES):
-        y, x = _corner((destination.shape[0], destination.shape[1]), (height, width), rng)
-        under = destination[y : y + height, x : x + width]
-        if (own & under).sum() > settings.minimum_overlap * own.sum():
-            return Patch(pixels, own | under, (y, x), box)
+        corner = _corner(scene.shape, size, rng)
+        overlap = (own & _object_under(scene, corner, size)).sum()
+        if overlap > settings.minimum_overlap * own.sum():
+            return corner
     return None

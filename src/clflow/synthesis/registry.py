@@ -1,36 +1,43 @@
 """Generators of synthetic anomalies by name, imported only when asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from clflow.errors import unknown_name
-from clflow.synthesis.settings import Resolution, SynthesizeSettings
+from clflow.synthesis.categories import Decision
+from clflow.synthesis.fields import LabelSettings
+from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.synthetic import Synthetic
 
-GENERATORS = {"nsa": "clflow.synthesis.nsa:NSA"}
+GENERATORS = {
+    "nsa": "clflow.synthesis.nsa:NSA",
+    "fpi": "clflow.synthesis.fpi:FPI",
+    "pii": "clflow.synthesis.pii:PII",
+    "cutpaste": "clflow.synthesis.cutpaste:CutPaste",
+    "cutpaste_scar": "clflow.synthesis.cutpaste_scar:CutPasteScar",
+    "perlin": "clflow.synthesis.perlin:Perlin",
+}
+MIXTURE = "mixture"
 
-Settings = TypeVar("Settings", bound=BaseModel)
+SourceKind = Literal["other", "same", "texture"]
+Settings = TypeVar("Settings", bound=LabelSettings)
 
 
 class Generator(Protocol[Settings]):
     """Makes synthetic anomalies with settings of its own type."""
 
-    def resolve(
-        self,
-        dataset: str,
-        category: str,
-        settings: SynthesizeSettings,
-        images: Sequence[NDArray[np.uint8]],
-    ) -> Resolution[Settings]:
-        """Find this generator's settings for a category, given some training images [H, W, 3]."""
+    def resolve(self, decision: Decision, settings: SynthesizeSettings) -> Settings:
+        """Find this generator's settings for a category."""
 
     def load(self, values: Mapping[str, Any]) -> Settings:
         """Return the settings that a manifest row holds."""
+
+    def source(self, settings: Settings) -> SourceKind:
+        """Say which image `generate` takes: another of the split, the same, or a texture."""
 
     def generate(
         self,

@@ -1,91 +1,28 @@
-"""Settings of the synthesize stage, and how a category's own are found."""
+"""Settings of the synthesize stage."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from functools import cache
-from importlib.resources import files
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from ruamel.yaml import YAML
+from pydantic import Field
 
-from clflow.synthesis.background import Background, Kind, measure_background
-from clflow.synthesis.blend import CloneMode
+from clflow.paths import TEXTURES
+from clflow.synthesis.cutpaste_settings import CutPasteSettings, ScarSettings
+from clflow.synthesis.fields import Frozen, Positive
+from clflow.synthesis.fpi_settings import FPISettings, PIISettings
 from clflow.synthesis.labels import LabelKind
+from clflow.synthesis.nsa_settings import NSAOverrides
+from clflow.synthesis.perlin_settings import PerlinSettings
 
-Settings = TypeVar("Settings", bound=BaseModel, covariant=True)
-
-
-def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"the lower bound {bounds[0]} exceeds the upper bound {bounds[1]}")
-    return bounds
+# CL-Flow (arXiv 2311.06794) publishes no recipe; this is our reconstruction's
+CLFLOW_MIXTURE = {"nsa": 0.5, "cutpaste_scar": 0.25, "perlin": 0.25}
 
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-HalfWidth = Annotated[float, Field(gt=0, le=0.5)]
-HalfWidths = Annotated[tuple[HalfWidth, HalfWidth], AfterValidator(_ascending)]
-Scales = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
-GreyLevel = Annotated[float, Field(ge=0, le=255)]
-BackgroundLevels = tuple[GreyLevel, GreyLevel]
+class SynthesizeSettings(Frozen):
+    """Settings of the synthesize stage; image_size is the side of the square images in pixels.
 
-
-class NSASettings(BaseModel):
-    """Everything that, with two images and a seed, decides an NSA anomaly (arXiv 2109.15222).
-
-    Bounds are half-widths of a patch as fractions of the image side; `background` is (brightness,
-    threshold) in grey levels, None where no object is told from it; tolerance is in grey levels.
+    `label` replaces the kind of label of every generator, auto leaves each its own. `mixture` holds
+    the weights of generators, used where `generator` is mixture. `textures` is the folder of
+    texture images for perlin, which takes the category's own while the default folder is empty.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    height_bounds: HalfWidths = (0.03, 0.4)
-    width_bounds: HalfWidths = (0.03, 0.4)
-    patches: int = Field(default=3, ge=1)
-    resize_bounds: Scales = (0.7, 1.3)
-    clone: CloneMode = "normal"
-    background: BackgroundLevels | None = None
-    minimum_object: Share = 0.25
-    minimum_overlap: Share = 0.25
-    label: LabelKind = "logistic"
-    logistic_k: Positive = 1 / 6
-    logistic_x0: NotNegative = 20.0
-    gamma_shape: Positive = 2.0
-    gamma_scale: Positive = 0.05
-    gamma_offset: NotNegative = 0.03
-    tolerance: NotNegative = 1.0
-
-
-class NSAOverrides(BaseModel):
-    """NSA settings that replace the category's own; None keeps the category's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    height_bounds: HalfWidths | None = None
-    width_bounds: HalfWidths | None = None
-    patches: int | None = Field(default=None, ge=1)
-    resize_bounds: Scales | None = None
-    clone: CloneMode | None = None
-    background: BackgroundLevels | Literal["none"] | None = None
-    minimum_object: Share | None = None
-    minimum_overlap: Share | None = None
-    logistic_k: Positive | None = None
-    logistic_x0: NotNegative | None = None
-    gamma_shape: Positive | None = None
-    gamma_scale: Positive | None = None
-    gamma_offset: NotNegative | None = None
-    tolerance: NotNegative | None = None
-
-
-class SynthesizeSettings(BaseModel):
-    """Settings of the synthesize stage; image_size is the side of the square images in pixels."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     generator: str = "nsa"
     image_size: int = Field(default=256, ge=16)
@@ -94,71 +31,12 @@ class SynthesizeSettings(BaseModel):
     attempts: int = Field(default=5, ge=1)
     seed: int = 0
     kind: Literal["auto", "object", "texture"] = "auto"
-    label: LabelKind = "logistic"
+    label: LabelKind | Literal["auto"] = "auto"
+    textures: str = Field(default=str(TEXTURES), min_length=1)
+    mixture: dict[str, Positive] = Field(default=CLFLOW_MIXTURE, min_length=1)
     nsa: NSAOverrides = NSAOverrides()
-
-
-@dataclass(frozen=True)
-class Resolution(Generic[Settings]):
-    """A generator's settings for one category, what was measured for them (None: nothing), why."""
-
-    settings: Settings
-    background: Background | None
-    reason: str
-
-
-def resolve_nsa(
-    dataset: str,
-    category: str,
-    settings: SynthesizeSettings,
-    images: Sequence[NDArray[np.uint8]],
-) -> NSASettings:
-    """Return the NSA settings of a category; see `decide_nsa`."""
-    return decide_nsa(dataset, category, settings, images).settings
-
-
-def decide_nsa(
-    dataset: str,
-    category: str,
-    settings: SynthesizeSettings,
-    images: Sequence[NDArray[np.uint8]],
-) -> Resolution[NSASettings]:
-    """Find the NSA settings of a category, and say why these.
-
-    The authors' table where it has the category, else the kind and the background measured on
-    training images uint8 [H, W, 3], which are not used otherwise; `settings.kind` and
-    `settings.nsa` override both.
-    """
-    table = _table()
-    row = dict(table["classes"].get(dataset, {}).get(category, {}))
-    kind, background, reason = _kind(row.pop("kind", None), images)
-    if background is not None:
-        row["background"] = (background.brightness, background.threshold)
-    if settings.kind != "auto":
-        kind, reason = settings.kind, f"{settings.kind}: set by synthesize.kind"
-    if kind == "texture":
-        row["background"] = None
-    overrides = settings.nsa.model_dump(exclude_none=True)
-    if overrides.get("background") == "none":
-        overrides["background"] = None
-    values = table["kinds"][kind] | row | {"label": settings.label} | overrides
-    return Resolution(NSASettings.model_validate(values), background, reason)
-
-
-def _kind(
-    listed: Kind | None, images: Sequence[NDArray[np.uint8]]
-) -> tuple[Kind, Background | None, str]:
-    if listed is not None:
-        return listed, None, f"{listed}: listed in the class table of NSA"
-    measured = measure_background(images)
-    return measured.kind, measured, measured.reason
-
-
-@cache
-def _table() -> dict[str, Any]:
-    text = (files("clflow.synthesis") / "nsa_classes.yaml").read_text(encoding="utf-8")
-    table: dict[str, Any] = YAML(typ="safe").load(text)
-    for rows in (table["kinds"], *table["classes"].values()):
-        for row in rows.values():
-            row["logistic_k"] = float(Fraction(row["logistic_k"]))
-    return table
+    fpi: FPISettings = FPISettings()
+    pii: PIISettings = PIISettings()
+    cutpaste: CutPasteSettings = CutPasteSettings()
+    cutpaste_scar: ScarSettings = ScarSettings()
+    perlin: PerlinSettings = PerlinSettings()

@@ -7,6 +7,7 @@ from typing import ParamSpec
 
 from clflow.paths import TABLES
 from clflow.progress import say
+from clflow.tracking.banks import log_bank
 from clflow.tracking.runs import log_evaluation, log_tables, log_training
 from clflow.tracking.store import TrackingError
 
@@ -25,6 +26,11 @@ def quietly(
         log(*args, **kwargs)
     except TrackingError as error:
         say(f"warning: {error}")
+
+
+def track_bank(study: str, category: str) -> None:
+    """Log the bank of synthetic anomalies of a category."""
+    quietly(log_bank, _ROOT, study, category)
 
 
 def track_training(study: str, method: str, category: str, seconds: Mapping[int, float]) -> None:

@@ -83,11 +83,11 @@ def load_training(root: Path, study: str, method: str, category: str, seed: int)
         DataError: a file is missing, malformed or belongs to another run.
     """
     folder = root / seed_folder(study, method, category, seed)
-    content = _read_json(folder / "run.json")
-    description = _parse(Description, content, folder / "run.json")
+    content = read_json(folder / "run.json")
+    description = parse_record(Description, content, folder / "run.json")
     place = {"study": study, "method": method, "category": category, "seed": seed}
-    _check_place(description, place, folder / "run.json")
-    history, model = folder / "history.csv", _read_json(folder / "model.json")
+    check_place(description, place, folder / "run.json")
+    history, model = folder / "history.csv", read_json(folder / "model.json")
     if not history.is_file():
         raise DataError(f"{history} is missing; run `dvc repro` or `dvc checkout` to restore it")
     key = digest_of({"run": content, "history": sha256_of(history), "model": model})
@@ -101,8 +101,8 @@ def load_result(root: Path, study: str, method: str, category: str) -> Result:
         DataError: the file is missing, malformed or belongs to other models.
     """
     path = root / result_path(study, method, category)
-    result = _parse(Result, _read_json(path), path)
-    _check_place(result, {"study": study, "method": method, "category": category}, path)
+    result = parse_record(Result, read_json(path), path)
+    check_place(result, {"study": study, "method": method, "category": category}, path)
     return result
 
 
@@ -138,7 +138,12 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -148,7 +153,12 @@ def _read_json(path: Path) -> Any:
         raise DataError(f"{path} is not JSON: {error}; run `dvc repro` to rewrite it") from error
 
 
-def _parse(model: type[Model], content: Any, path: Path) -> Model:
+def parse_record(model: type[Model], content: Any, path: Path) -> Model:
+    """Return the record that a file's content is.
+
+    Raises:
+        DataError: a key is missing, or a value is of the wrong kind.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -158,7 +168,12 @@ def _parse(model: type[Model], content: Any, path: Path) -> Model:
         raise DataError(message) from error
 
 
-def _check_place(record: BaseModel, expected: Mapping[str, object], path: Path) -> None:
+def check_place(record: BaseModel, expected: Mapping[str, object], path: Path) -> None:
+    """Check that a file holds what its place says, a value for each field of `expected`.
+
+    Raises:
+        DataError: it was moved by hand.
+    """
     for name, value in expected.items():
         found = getattr(record, name)
         if found != value:

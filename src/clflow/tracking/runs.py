@@ -1,9 +1,11 @@
 """What a study becomes in MLflow: experiment = study, parent run = method, child run = one seed.
 
+Banks of synthetic anomalies have a parent of their own, see `clflow.tracking.banks`.
 Everything is read from plain files and keyed by their digests: logging twice changes nothing.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from clflow.files import sha256_of
@@ -117,11 +119,15 @@ def _child(
 
 
 def _parent(store: Store, experiment: str, method: str) -> Entry:
-    identity = {KIND: "method", METHOD: method}
+    return parent_run(store, experiment, method, {KIND: "method", METHOD: method})
+
+
+def parent_run(store: Store, experiment: str, name: str, identity: Mapping[str, str]) -> Entry:
+    """Return the run with these tags, made empty if missing, that others are children of."""
     found = store.find(experiment, identity)
     if found:
         return found
-    parent = store.start(experiment, method, identity)
+    parent = store.start(experiment, name, identity)
     store.finish(parent)
     return parent
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clflow.params import parse, read_params, section
-from clflow.paths import PARAMS, TABLES, model_folder, results_folder
-from clflow.progress import track
+from clflow.paths import PARAMS, TABLES, bank_folder, model_folder, report_folder, results_folder
+from clflow.progress import say, track
 from clflow.study.settings import StudySettings
+from clflow.tracking.banks import log_bank
 from clflow.tracking.changes import Changes
 from clflow.tracking.runs import log_evaluation, log_tables, log_training
 
@@ -21,7 +22,7 @@ class SyncReport:
 
 
 def sync(root: Path) -> SyncReport:
-    """Log all models, results and tables on disk that MLflow lacks; a second call does nothing.
+    """Log banks, models, results and tables on disk that MLflow lacks; a second call does nothing.
 
     Raises:
         DataError: a file is missing or malformed.
@@ -29,7 +30,9 @@ def sync(root: Path) -> SyncReport:
         TrackingError: MLflow failed.
     """
     changes = Changes()
-    trained, evaluated = _trained(root), _evaluated(root)
+    banks, trained, evaluated = _banks(root), _trained(root), _evaluated(root)
+    for study, category in track(banks, "sync banks", len(banks)):
+        changes |= log_bank(root, study, category)
     for study, method, category, seed in track(trained, "sync models", len(trained)):
         changes |= log_training(root, study, method, category, seed)
     for study, method, category in track(evaluated, "sync results", len(evaluated)):
@@ -38,6 +41,17 @@ def sync(root: Path) -> SyncReport:
         settings = parse(StudySettings, section(read_params(root / PARAMS), "study"), "study")
         changes |= log_tables(root, settings.name, TABLES)
     return SyncReport(len(changes.created), len(changes.updated), len(changes.unchanged))
+
+
+def _banks(root: Path) -> list[tuple[str, str]]:
+    """Return study and category of each report whose bank is there too."""
+    found = _places(root, report_folder("*", "*") / "statistics.csv")
+    places = [(study, category) for *_, study, category, _ in found]
+    here = [place for place in places if (root / bank_folder(*place) / "bank.json").is_file()]
+    absent = ["/".join(place) for place in places if place not in here]
+    if absent:
+        say(f"MLflow: no bank of {', '.join(absent)} on disk; `dvc pull` and sync")
+    return here
 
 
 def _trained(root: Path) -> list[tuple[str, str, str, int]]:

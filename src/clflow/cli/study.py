@@ -1,36 +1,17 @@
-"""The command `clflow`: choose a study, check data, keep results, rebuild the tracking store."""
+"""`clflow study`: choose, check, show and keep studies."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from clflow.errors import ClflowError
 from clflow.paths import PARAMS, STUDIES, TABLES, results_folder
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Anomaly detection results to believe."
-)
-study_app = typer.Typer(no_args_is_help=True, help="Choose, check, show and keep studies.")
-data_app = typer.Typer(no_args_is_help=True, help="Look at image folders.")
-track_app = typer.Typer(no_args_is_help=True, help="The MLflow store.")
-app.add_typer(study_app, name="study")
-app.add_typer(data_app, name="data")
-app.add_typer(track_app, name="track")
+app = typer.Typer(no_args_is_help=True, help="Choose, check, show and keep studies.")
 
 
-def main() -> None:
-    """Run the command; a user's error ends it with one line and exit code 1."""
-    try:
-        app()
-    except ClflowError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
-
-
-@study_app.command("use")
+@app.command("use")
 def study_use(
     name: Annotated[str, typer.Argument(help="demo, mvtec_ad, btad, visa or folder")],
     root: Annotated[
@@ -54,7 +35,7 @@ def study_use(
     )
 
 
-@study_app.command("check")
+@app.command("check")
 def study_check() -> None:
     """Check all of params.yaml and list everything that is wrong."""
     from clflow.params import read_params
@@ -64,7 +45,7 @@ def study_check() -> None:
     typer.echo("params.yaml is valid")
 
 
-@study_app.command("show")
+@app.command("show")
 def study_show() -> None:
     """Print the results table, and where tables and pictures are."""
     from clflow.params import parse, read_params, section
@@ -78,7 +59,7 @@ def study_show() -> None:
     print_results(Console(), study, TABLES, settings)
 
 
-@study_app.command("save")
+@app.command("save")
 def study_save(
     name: Annotated[str, typer.Argument(help="Name of the folder under results/studies.")],
     replace: Annotated[bool, typer.Option(help="Replace a saved study of this name.")] = False,
@@ -94,28 +75,3 @@ def study_save(
         name, TABLES, results_folder(study.name), PARAMS, STUDIES, note, replace=replace
     )
     typer.echo(f"saved {folder}")
-
-
-@data_app.command("check")
-def data_check(
-    folder: Annotated[Path, typer.Argument(help="Folder that holds the categories.")],
-    layout: Annotated[str | None, typer.Option(help="mvtec_ad, btad, visa or folder")] = None,
-) -> None:
-    """Show what the loader sees in a folder; exit 1 on what would spoil a study."""
-    from clflow.data.check import check_folder, render
-
-    report = check_folder(folder, layout)
-    render(report, Console())
-    if not report.ok:
-        raise typer.Exit(1)
-
-
-@track_app.command("sync")
-def track_sync() -> None:
-    """Rebuild missing MLflow runs from the files; runs that are there stay as they are."""
-    from clflow.tracking.sync import sync
-
-    report = sync(Path.cwd())
-    typer.echo(
-        f"{report.created} runs created, {report.updated} updated, {report.unchanged} unchanged"
-    )

@@ -1,0 +1,117 @@
+"""What each generator is worth: one method, trained with the anomalies of each in turn.
+
+Run after `dvc repro` (manifests are read): `python benchmarks/bench_generators.py bottle screw`.
+Everything but the generator is as in params.yaml, one seed; banks are made in a temporary folder.
+"all kinds" is the mean image AUROC of held-out good images against the validation anomalies of each
+generator: the figure to choose a generator by. The test figures are for reporting.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+
+from clflow.data.records import Manifest, read_manifest
+from clflow.detectors.inputs import image_files, training_data, validation_anomalies
+from clflow.detectors.protocol import Detector, Workspace
+from clflow.detectors.registry import find_method
+from clflow.evaluation.measure import CategoryScores, measure
+from clflow.evaluation.settings import EvaluateSettings
+from clflow.metrics.image import image_metrics
+from clflow.params import parse, read_params, section
+from clflow.paths import FEATURES, manifest_path
+from clflow.progress import say
+from clflow.stage import use_deterministic_torch, worker_count
+from clflow.study.settings import StudySettings
+from clflow.synthesis.bank import write_bank
+from clflow.synthesis.registry import GENERATORS, MIXTURE
+from clflow.synthesis.settings import SynthesizeSettings
+
+WORKSPACE = Workspace(features=FEATURES)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A prepared category and where its banks are."""
+
+    study: StudySettings
+    manifest: Manifest
+    banks: Path
+
+    @property
+    def root(self) -> Path:
+        """The folder that the manifest's paths are relative to."""
+        return Path(self.study.root)
+
+    def make_bank(self, name: str) -> None:
+        """Make the bank of a generator, all else as in params.yaml."""
+        settings = parse(SynthesizeSettings, section(read_params(), "synthesize"), "synthesize")
+        chosen = settings.model_copy(update={"generator": name})
+        out, workers = self.banks / name, worker_count()
+        write_bank(self.manifest, self.root, out, self.study.dataset, chosen, workers)
+
+    def train(self, method: str, name: str, seed: int) -> Detector:
+        """Return a detector trained with the anomalies of a generator."""
+        found = find_method(method)
+        complete = found.complete(section(read_params(), f"train.{method}"))
+        settings = parse(found.settings_model, complete, f"train.{method}")
+        data = training_data(self.manifest, self.root, self.banks / name)
+        detector = found.detector_class()(settings)
+        return detector.fit(data, torch.Generator().manual_seed(seed), WORKSPACE)
+
+    def measure(self, detector: Detector, name: str) -> dict[str, float | str | None]:
+        """Return the figures of a detector that was trained with a generator's anomalies."""
+        good = detector.score(image_files(self.root, self.manifest.validation), WORKSPACE)
+        kinds = {kind: self._synthetic(detector, kind) for kind in GENERATORS}
+        test = detector.score(image_files(self.root, self.manifest.test), WORKSPACE)
+        scores = CategoryScores(test, good.image_scores, kinds["nsa"])
+        metrics = measure(self.manifest.test, scores, self.root, EvaluateSettings()).metrics
+        return {
+            "category": self.manifest.category,
+            "generator": name,
+            "all kinds": float(np.mean([_auroc(good.image_scores, k) for k in kinds.values()])),
+            "test image AUROC": metrics["image_auroc"],
+            "test pixel AUROC": metrics["pixel_auroc"],
+            "test AUPRO": metrics["aupro_30"],
+        }
+
+    def _synthetic(self, detector: Detector, kind: str) -> np.ndarray:
+        return detector.score(validation_anomalies(self.banks / kind), WORKSPACE).image_scores
+
+
+def _auroc(good: np.ndarray, anomalous: np.ndarray) -> float:
+    labels = np.repeat([0, 1], [len(good), len(anomalous)])
+    return image_metrics(labels, np.concatenate([good, anomalous]))["image_auroc"] or 0.0
+
+
+def trials(trial: Trial, method: str, seed: int) -> Iterator[dict[str, float | str | None]]:
+    """Yield one row per generator and one for the mixture."""
+    names = [*GENERATORS, MIXTURE]
+    for name in names:
+        trial.make_bank(name)
+    for name in names:
+        row = trial.measure(trial.train(method, name, seed), name)
+        say(str(row))
+        yield row
+
+
+def main(categories: list[str], method: str = "clflow", seed: int = 0) -> None:
+    """Print one row per category and generator as Markdown."""
+    use_deterministic_torch()
+    study = parse(StudySettings, section(read_params(), "study"), "study")
+    rows: list[dict[str, float | str | None]] = []
+    for category in categories:
+        manifest = read_manifest(manifest_path(study.name, category))
+        with tempfile.TemporaryDirectory() as folder:
+            rows += trials(Trial(study, manifest, Path(folder)), method, seed)
+    print(f"\n{method}, seed {seed}\n")
+    print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3f"))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,23 @@
+"""`clflow data`: look at image folders."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(no_args_is_help=True, help="Look at image folders.")
+
+
+@app.command("check")
+def data_check(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds the categories.")],
+    layout: Annotated[str | None, typer.Option(help="mvtec_ad, btad, visa or folder")] = None,
+) -> None:
+    """Show what the loader sees in a folder; exit 1 on what would spoil a study."""
+    from clflow.data.check import check_folder, render
+
+    report = check_folder(folder, layout)
+    render(report, Console())
+    if not report.ok:
+        raise typer.Exit(1)

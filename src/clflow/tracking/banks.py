@@ -1,0 +1,176 @@
+"""Banks in MLflow: parent run = `synthesize`, child run = the bank of one category."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from clflow.errors import DataError
+from clflow.files import digest_of, sha256_of
+from clflow.paths import bank_folder, report_folder
+from clflow.tracking.changes import Changes
+from clflow.tracking.provenance import repository_tags
+from clflow.tracking.records import check_place, flatten, parse_record, read_json
+from clflow.tracking.runs import KEY, KIND, PARENT, parent_run
+from clflow.tracking.store import Point, Store, open_store
+
+SYNTHESIZE = "synthesize"
+
+_WHOLE = "all"
+
+
+class Counts(BaseModel):
+    """Anomalies of a split: asked for, written, given up; attempts; written by each generator."""
+
+    model_config = ConfigDict(frozen=True)
+
+    asked: int
+    written: int
+    failed: int
+    attempts: int
+    generators: dict[str, int] = {}
+
+
+class BankDescription(BaseModel):
+    """bank.json: what a bank was made from and what came out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    category: str
+    manifest: str
+    synthesize: dict[str, Any]
+    resolved: dict[str, Any]
+    background: dict[str, Any] | None
+    reason: str
+    splits: dict[str, Counts]
+    libraries: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A bank and its report; `key` is the digest of its description, rows and statistics."""
+
+    study: str
+    report: Path
+    description: BankDescription
+    digests: Mapping[str, str]
+    key: str
+
+    @property
+    def sheet(self) -> Path:
+        """The contact sheet."""
+        return self.report / "sheet.png"
+
+    @property
+    def statistics(self) -> Path:
+        """The statistics, one line for the bank and one for each of several generators."""
+        return self.report / "statistics.csv"
+
+
+def load_bank(root: Path, study: str, category: str) -> Bank:
+    """Return a bank and its report.
+
+    Raises:
+        DataError: a file is missing, malformed or of another category.
+    """
+    folder, report = root / bank_folder(study, category), root / report_folder(study, category)
+    content = read_json(folder / "bank.json")
+    description = parse_record(BankDescription, content, folder / "bank.json")
+    check_place(description, {"category": category}, folder / "bank.json")
+    digests = {
+        "bank": _digest(folder / "train" / "manifest.jsonl"),
+        "bank_validation": _digest(folder / "validation" / "manifest.jsonl"),
+        "statistics": _digest(report / "statistics.csv"),
+        "sheet": _digest(report / "sheet.png"),
+    }
+    return Bank(study, report, description, digests, digest_of([content, digests]))
+
+
+def log_bank(root: Path, study: str, category: str) -> Changes:
+    """Log a bank: settings, counts, statistics, contact sheet, digests.
+
+    Raises:
+        DataError: a file is missing or malformed.
+        TrackingError: MLflow failed.
+    """
+    bank = load_bank(root, study, category)
+    points = [*_counts(bank.description), *load_statistics(bank.statistics)]
+    identity = {KIND: "bank", KEY: bank.key}
+    with open_store(root) as store:
+        experiment = store.experiment(study)
+        found = store.find(experiment, identity)
+        if found:
+            return Changes(unchanged=frozenset([found.id]))
+        parent = parent_run(store, experiment, SYNTHESIZE, {KIND: SYNTHESIZE})
+        tags = identity | {PARENT: parent.id} | _tags(bank) | repository_tags(root)
+        return _write(store, experiment, bank, tags, points)
+
+
+def load_statistics(path: Path) -> list[Point]:
+    """Return the values of statistics.csv; those of a generator are named generator/statistic.
+
+    Raises:
+        DataError: it has no column `group`, or a value is not a number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [point for row in csv.DictReader(file) for point in _row_points(row)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is not a table of statistics ({error}); run `dvc repro synthesize`"
+        ) from error
+
+
+def _row_points(row: dict[str, str]) -> list[Point]:
+    group = row.pop("group")
+    prefix = "" if group == _WHOLE else f"{group}/"
+    return [Point(f"{prefix}{name}", float(value)) for name, value in row.items() if value]
+
+
+def _write(
+    store: Store, experiment: str, bank: Bank, tags: Mapping[str, str], points: list[Point]
+) -> Changes:
+    entry = store.start(experiment, bank.description.category, tags)
+    store.log_params(entry, _params(bank.description))
+    store.log_points(entry, points)
+    for path in (bank.sheet, bank.statistics):
+        store.upload(entry, path)
+    store.finish(entry)
+    return Changes(created=frozenset([entry.id]))
+
+
+def _params(about: BankDescription) -> dict[str, str]:
+    found = {"resolved": about.resolved, "background": about.background or {}}
+    return flatten(about.synthesize) | flatten({name: part for name, part in found.items() if part})
+
+
+def _counts(about: BankDescription) -> list[Point]:
+    points = []
+    for split, counts in about.splits.items():
+        for name in ("asked", "written", "failed", "attempts"):
+            points.append(Point(f"{split}_{name}", getattr(counts, name)))
+        if len(counts.generators) > 1:
+            points += [Point(f"{g}/{split}_written", n) for g, n in counts.generators.items()]
+    return points
+
+
+def _tags(bank: Bank) -> dict[str, str]:
+    about = bank.description
+    tags = {
+        "clflow.dataset": about.dataset,
+        "clflow.category": about.category,
+        "clflow.reason": about.reason,
+        "clflow.digest.manifest": about.manifest,
+    }
+    tags |= {f"clflow.digest.{name}": value for name, value in bank.digests.items()}
+    return tags | {f"clflow.version.{name}": value for name, value in about.libraries.items()}
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path} is missing; run `dvc repro` or `dvc checkout` to restore it")
+    return sha256_of(path)
