@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bright_detector import BRIGHT, BrightDetector, BrightSettings
-from builders import mvtec_category, save
+from builders import SIZE, mvtec_category, save
 
 from clflow.data.images import read_image
 from clflow.data.manifest import build_manifest
@@ -32,8 +33,13 @@ def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
     """A data set whose defects are its brightest pixels, and trained models of two seeds."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(BrightDetector, "fits", [])
+    return trained_subject(SIZE)
+
+
+def trained_subject(size: tuple[int, int]) -> Subject:
+    """Write images of this size into the working directory, and models of seeds 0 and 3."""
     root = Path("images")
-    mvtec_category(root, defects={"crack": 3, "stain": 2})
+    mvtec_category(root, defects={"crack": 3, "stain": 2}, size=size)
     manifest = build_manifest(root, "widget", "mvtec_ad", PrepareSettings()).manifest
     run = Run("small", "mine", "widget", BRIGHT, {}, manifest.digest, "bank")
     data = TrainingData(ArrayImages([np.zeros((4, 4, 3), np.uint8)]))
@@ -90,7 +96,7 @@ def test_score_files_hold_the_raw_scores(subject: Subject) -> None:
     names = sorted(path.name for path in Path("scores/small/bright/widget").iterdir())
     assert names == ["seed-0.parquet", "seed-3.parquet"]
     table = pd.read_parquet("scores/small/bright/widget/seed-0.parquet")
-    assert list(table) == ["path", "split", "label", "defect", "score"]
+    assert list(table) == ["path", "split", "label", "defect", "score", "aupimo"]
     assert table.score.dtype == np.float32
     assert table.label.dtype == np.int64
     manifest, detector = subject.manifest, BrightDetector(BrightSettings())
@@ -106,6 +112,26 @@ def test_score_files_hold_the_raw_scores(subject: Subject) -> None:
     assert set(zip(synthetic.label, synthetic.defect, strict=True)) == {(1, "synthetic")}
 
 
+def test_score_files_hold_the_aupimo_of_each_anomalous_image(
+    subject: Subject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three good images of 200 x 200 pixels resolve the bounds, three of 16 x 16 do not."""
+    evaluate(subject, (0,), INPUT)
+    assert "AUPIMO is left empty: one pixel of 3 good images" in capsys.readouterr().out
+    assert pd.read_parquet("scores/small/bright/widget/seed-0.parquet").aupimo.isna().all()
+    shutil.rmtree("images")
+    shutil.rmtree("models")
+    large = replace(trained_subject((200, 200)), bank=subject.bank)
+    evaluate(large, (0,), EvaluateSettings(masks="native"))
+    (run,) = read_runs(Path("results/runs/small"), ["widget"], ["bright"], [0])
+    table = pd.read_parquet("scores/small/bright/widget/seed-0.parquet")
+    values = table.aupimo[(table.split == "test") & (table.label == 1)]
+    assert table.aupimo.count() == len(values) == 5
+    assert values.between(0.5, 1).all()
+    assert run.seeds[0]["aupimo"] == pytest.approx(values.mean())
+    assert "left empty" not in capsys.readouterr().out
+
+
 def test_pictures_are_of_the_first_seed(subject: Subject) -> None:
     evaluate(subject, (0, 3), EvaluateSettings(worst=1, sample=1))
     assert len(list(Path("overlays/small/bright/widget").iterdir())) == 3
@@ -118,7 +144,7 @@ def test_bank_without_held_out_anomalies_is_no_error(subject: Subject) -> None:
         evaluate(replace(subject, bank=empty), (0,), INPUT)
     (run,) = read_runs(Path("results/runs/small"), ["widget"], ["bright"], [0])
     undefined = [name for name, value in run.seeds[0].items() if value is None]
-    assert undefined == ["synthetic_image_auroc"]
+    assert undefined == ["aupimo", "synthetic_image_auroc"]
     table = pd.read_parquet("scores/small/bright/widget/seed-0.parquet")
     assert set(table.split) == {"test", "validation"}
     assert (table.score.dtype, table.label.dtype) == (np.float32, np.int64)

@@ -9,7 +9,8 @@ import pytest
 from marked_images import PERFECT, SIDE, record, scored, two_good_two_bad
 
 from clflow.data.records import Record
-from clflow.evaluation.measure import Metrics, measure, protocol, record_mask
+from clflow.evaluation.measure import CategoryScores, Metrics, protocol, record_mask
+from clflow.evaluation.measure import measure as measured_category
 from clflow.evaluation.settings import EvaluateSettings
 from clflow.tables.metrics import METRICS
 
@@ -18,6 +19,12 @@ NATIVE = EvaluateSettings(masks="native")
 IMAGE = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro_30", "aupro_05")
 DECISIONS = ("image_precision", "image_recall", "image_f1")
+
+
+def measure(
+    records: tuple[Record, ...], scores: CategoryScores, root: Path, settings: EvaluateSettings
+) -> Metrics:
+    return measured_category(records, scores, root, settings).metrics
 
 
 def undefined(metrics: Metrics) -> set[str]:
@@ -54,7 +61,7 @@ def test_without_masks_only_the_pixel_metrics_are_undefined(
 ) -> None:
     bare = tuple(replace(record, mask=None) for record in records)
     metrics = measure(bare, scored(PERFECT), tmp_path, INPUT)
-    assert undefined(metrics) == set(PIXEL)
+    assert undefined(metrics) == {*PIXEL, "aupimo"}
     with_masks = measure(records, scored(PERFECT), tmp_path, INPUT)
     assert {name: metrics[name] for name in IMAGE} == {name: with_masks[name] for name in IMAGE}
 
@@ -128,7 +135,7 @@ def test_synthetic_auroc_compares_with_the_images_the_anomalies_were_made_from(
     scores = scored(PERFECT, validation=[0.1, 0.3], synthetic=[0.2, 0.4])
     assert measure(records, scores, tmp_path, INPUT)["synthetic_image_auroc"] == 0.75
     none = measure(records, scored(PERFECT, synthetic=[]), tmp_path, INPUT)
-    assert undefined(none) == {"synthetic_image_auroc"}
+    assert undefined(none) == {"synthetic_image_auroc", "aupimo"}
 
 
 @pytest.mark.parametrize(
@@ -146,11 +153,45 @@ def test_one_class_leaves_metrics_undefined(
     records: tuple[Record, ...], tmp_path: Path, kept: slice, lost: set[str]
 ) -> None:
     metrics = measure(records[kept], scored(PERFECT[kept]), tmp_path, INPUT)
-    assert undefined(metrics) == lost
+    assert undefined(metrics) == {*lost, "aupimo"}
+
+
+def test_aupimo_is_kept_for_every_marked_image(tmp_path: Path) -> None:
+    """Two good images of 256 x 256 pixels are enough to resolve the bounds."""
+    mask, side = np.zeros((16, 16), np.uint8), 256
+    mask[4:8, 4:8] = 255
+    marked = np.kron(mask / 255, np.ones((side // 16, side // 16)))
+    records = (
+        record(tmp_path, "marked", 1, mask),
+        record(tmp_path, "good", 0),
+        record(tmp_path, "unmarked", 1, np.zeros((16, 16), np.uint8)),
+        record(tmp_path, "half", 1, mask),
+        record(tmp_path, "fine", 0),
+    )
+    flat, half = np.full((side, side), 0.5), marked * (np.arange(side) < 6 * side // 16)
+    maps = [marked, flat, 9 * np.ones((side, side)), half, flat]
+    result = measured_category(records, scored(maps), tmp_path, INPUT)
+    assert result.aupimo.undefined is None
+    assert result.aupimo.per_image.tolist() == pytest.approx(
+        [1, np.nan, np.nan, 0.5, np.nan], nan_ok=True
+    )
+    assert result.metrics["aupimo"] == pytest.approx(0.75)
+
+
+def test_few_pixels_leave_aupimo_empty_and_say_why(
+    records: tuple[Record, ...], tmp_path: Path
+) -> None:
+    result = measured_category(records, scored(PERFECT), tmp_path, INPUT)
+    assert result.metrics["aupimo"] is None
+    assert np.isnan(result.aupimo.per_image).all()
+    assert "one pixel of 2 good images is a false-positive rate of 0.0078" in (
+        result.aupimo.undefined or ""
+    )
 
 
 def test_protocol_names_what_the_numbers_depend_on() -> None:
     settings = EvaluateSettings(threshold_quantile=0.975)
     assert "256x320" in protocol(settings, (256, 320))["masks"]
     assert protocol(settings, (256, 320))["threshold"].startswith("0.975 quantile")
+    assert "from 1e-05 to 0.0001" in protocol(settings, (256, 320))["aupimo"]
     assert "native" in protocol(NATIVE, (256, 320))["masks"]

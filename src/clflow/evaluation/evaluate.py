@@ -18,6 +18,7 @@ from clflow.evaluation.measure import CategoryScores, Metrics, measure, protocol
 from clflow.evaluation.overlays import write_overlays
 from clflow.evaluation.settings import EvaluateSettings
 from clflow.files import write_bytes, write_json
+from clflow.metrics.pimo import Aupimo
 from clflow.paths import FEATURES, overlays_folder, result_path, scores_folder, seed_folder
 from clflow.progress import say
 
@@ -44,12 +45,16 @@ def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings)
     for seed in seeds:
         detector = load_run(subject.method, seed_folder(*key, seed))
         scores = _score(detector, subject)
-        metrics[str(seed)] = measure(subject.manifest.test, scores, subject.root, settings)
-        _write_scores(scores_folder(*key) / f"seed-{seed}.parquet", subject, scores)
+        measured = measure(subject.manifest.test, scores, subject.root, settings)
+        metrics[str(seed)] = measured.metrics
+        path = scores_folder(*key) / f"seed-{seed}.parquet"
+        _write_scores(path, subject, scores, measured.aupimo)
         size = scores.test.anomaly_maps.shape[1:]
         if seed == seeds[0]:
-            _write_pictures(subject, scores, metrics[str(seed)], settings)
-        say(f"{method} {category} seed {seed}: {_headline(metrics[str(seed)])}")
+            _write_pictures(subject, scores, measured.metrics, settings)
+        say(f"{method} {category} seed {seed}: {_headline(measured.metrics)}")
+        if measured.aupimo.undefined:
+            say(f"AUPIMO is left empty: {measured.aupimo.undefined}")
     write_json(result_path(*key), _result(subject, metrics, protocol(settings, size)))
 
 
@@ -63,7 +68,7 @@ def _score(detector: Detector, subject: Subject) -> CategoryScores:
 
 
 def _headline(metrics: Metrics) -> str:
-    shown = ("image_auroc", "pixel_auroc", "aupro_30")
+    shown = ("image_auroc", "pixel_auroc", "aupro_30", "aupimo")
     values = ((name, metrics[name]) for name in shown)
     return ", ".join(
         f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in values
@@ -79,14 +84,14 @@ def _write_pictures(
     write_overlays(subject.manifest.test, scores.test, threshold, subject.root, folder, settings)
 
 
-def _write_scores(path: Path, subject: Subject, scores: CategoryScores) -> None:
+def _write_scores(path: Path, subject: Subject, scores: CategoryScores, aupimo: Aupimo) -> None:
     manifest = subject.manifest
     anomalies = validation_anomalies(subject.bank).paths
     synthetic = pd.DataFrame({"path": [path.name for path in anomalies]}).assign(
         split="synthetic", label=1, defect="synthetic", score=scores.synthetic
     )
     parts = [
-        _frame(manifest.test, scores.test.image_scores),
+        _frame(manifest.test, scores.test.image_scores).assign(aupimo=aupimo.per_image),
         _frame(manifest.validation, scores.validation),
         synthetic,
     ]

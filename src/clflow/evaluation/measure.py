@@ -1,7 +1,7 @@
 """Metrics of one trained detector on one category."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ from clflow.data.records import Record
 from clflow.detectors.protocol import Scores
 from clflow.evaluation.settings import EvaluateSettings
 from clflow.metrics.image import image_metrics
+from clflow.metrics.pimo import PIMO_BOUNDS, Aupimo, PimoScores
 from clflow.metrics.pixel import PixelScores
 from clflow.metrics.threshold import decisions_at, threshold_from_good
 
@@ -27,23 +28,37 @@ class CategoryScores:
     synthetic: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Metrics by name, None where undefined, and the AUPIMO of each test image.
+
+    `aupimo.per_image` [N] is NaN for good images and anomalous ones without a marked pixel.
+    """
+
+    metrics: Metrics
+    aupimo: Aupimo
+
+
 def measure(
     records: tuple[Record, ...], scores: CategoryScores, root: Path, settings: EvaluateSettings
-) -> Metrics:
-    """Return all metrics by name; undefined ones are None.
+) -> Measurement:
+    """Return everything that is measured on the test images.
 
     The threshold comes from held-out good images alone. `synthetic_image_auroc` separates these
     from synthetic anomalies made from them: the figure to select settings by.
     """
     labels = np.array([record.label for record in records])
     threshold = threshold_from_good(scores.validation, settings.threshold_quantile)
-    return {
+    pixel_metrics, aupimo = _localisation(records, scores.test.anomaly_maps, root, settings)
+    metrics = {
         **image_metrics(labels, scores.test.image_scores),
-        **_pixel_metrics(records, scores.test.anomaly_maps, root, settings),
+        **pixel_metrics,
+        "aupimo": aupimo.mean,
         "threshold": threshold,
         **decisions_at(labels, scores.test.image_scores, threshold),
         "synthetic_image_auroc": _synthetic(scores)["image_auroc"],
     }
+    return Measurement(metrics, aupimo)
 
 
 def _synthetic(scores: CategoryScores) -> Mapping[str, float | None]:
@@ -51,18 +66,29 @@ def _synthetic(scores: CategoryScores) -> Mapping[str, float | None]:
     return image_metrics(labels, np.concatenate([scores.validation, scores.synthetic]))
 
 
-def _pixel_metrics(
+def _localisation(
     records: tuple[Record, ...], maps: np.ndarray, root: Path, settings: EvaluateSettings
-) -> Metrics:
-    pixels = PixelScores()
-    for record, anomaly_map in zip(records, maps, strict=True):
-        mask = record_mask(record, root)
-        scores, aligned = _aligned(record, anomaly_map, mask, settings)
+) -> tuple[Metrics, Aupimo]:
+    pixels, pimo, measured = PixelScores(), PimoScores(), []
+    for index, scores, mask in _known(records, maps, root, settings):
+        pixels.add(scores, mask)
+        pimo.add(scores, mask)
+        measured.append(index)
+    aupimo = pimo.measure()
+    per_image = np.full(len(records), np.nan)
+    per_image[measured] = aupimo.per_image
+    return pixels.metrics(), replace(aupimo, per_image=per_image)
+
+
+def _known(
+    records: tuple[Record, ...], maps: np.ndarray, root: Path, settings: EvaluateSettings
+) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+    """Yield index, map and mask of the images of which it is known where the defects are."""
+    for index, (record, anomaly_map) in enumerate(zip(records, maps, strict=True)):
+        scores, mask = _aligned(record, anomaly_map, record_mask(record, root), settings)
         # a tiny defect may vanish at the input size: its pixels are not good ones either
-        if record.label and (aligned is None or not aligned.any()):
-            continue
-        pixels.add(scores, aligned)
-    return pixels.metrics()
+        if not record.label or (mask is not None and mask.any()):
+            yield index, scores, mask
 
 
 def _aligned(
@@ -92,12 +118,14 @@ def protocol(settings: EvaluateSettings, size: tuple[int, int]) -> dict[str, str
         masks = "at the masks' native size; anomaly maps interpolated bilinearly"
     else:
         masks = f"at the input size {size[0]}x{size[1]}; masks resized by nearest neighbour"
-    quantile = settings.threshold_quantile
+    quantile, (lower, upper) = settings.threshold_quantile, PIMO_BOUNDS
     return {
         "checkpoint": "last training step, one model for all metrics",
         "scores": "raw, neither normalised nor clamped",
         "masks": f"{masks}; no crop; anomalous images without a marked pixel are left out",
         "aupro": "8-connected regions, all thresholds, interpolated at the limit",
+        "aupimo": f"thresholds from good test images, all of them; recall per image, mean over "
+        f"log FPR from {lower:g} to {upper:g}",
         "threshold": f"{quantile:g} quantile of the scores of held-out good images",
         "oracle": "F1-max uses the test labels and is no achievable figure",
     }

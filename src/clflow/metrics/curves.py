@@ -129,19 +129,30 @@ def defect_steps(
     """
     if not len(good) or not len(defect):
         return None
-    order = np.argsort(defect, kind="stable")[::-1]
+    order = np.argsort(defect)[::-1]
     ranked = defect[order]
     # A threshold takes a run of equal scores whole or not at all.
     last_of_run = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
     levels = ranked[last_of_run]
     overlap = np.cumsum(weight[order])
+    below, not_above = _counts(good, levels)
     return DefectSteps(
         true_positives=last_of_run + 1,
         overlap=overlap[last_of_run] / overlap[-1],
-        good_above=len(good) - np.searchsorted(good, levels, side="right"),
-        good_from=len(good) - np.searchsorted(good, levels, side="left"),
+        good_above=len(good) - not_above,
+        good_from=len(good) - below,
         good_total=len(good),
     )
+
+
+def _counts(good: NDArray[np.floating], levels: NDArray[np.floating]) -> tuple[Counts, Counts]:
+    """Return how many of the sorted scores are below each level, and how many not above it."""
+    below = np.searchsorted(good, levels, side="left")
+    not_above = below.copy()
+    # the second search is only needed where scores tie, mostly nowhere
+    tied = np.flatnonzero(good[np.minimum(below, len(good) - 1)] == levels)
+    not_above[tied] = np.searchsorted(good, levels[tied], side="right")
+    return below, not_above
 
 
 def _before_and_after(rates: Rates) -> Rates:

@@ -42,3 +42,27 @@ def image_labels(labels: ArrayLike, count: int) -> NDArray[np.bool_]:
     if unknown:
         raise DataError(f"unknown labels {unknown}; use 0 for good and 1 for anomalous images")
     return values.astype(bool)
+
+
+def pixel_scores(score_map: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return an anomaly map as float32 [H, W].
+
+    Raises:
+        DataError: not two-dimensional, or not all finite.
+    """
+    scores = np.asarray(score_map, dtype=np.float32)
+    if scores.ndim != 2:
+        raise DataError(f"anomaly map has shape {scores.shape}; add one map [H, W] at a time")
+    require_finite(scores, "pixel")
+    return scores
+
+
+def require_mask(mask: NDArray[np.bool_], scores: NDArray[np.float32]) -> None:
+    """Raise DataError when a mask is not bool or not of the shape of its anomaly map."""
+    if mask.shape != scores.shape:
+        raise DataError(
+            f"mask {mask.shape} and anomaly map {scores.shape} differ in shape; "
+            "resize the map to the mask, or the mask by nearest neighbour"
+        )
+    if mask.dtype != np.bool_:
+        raise DataError(f"mask has type {mask.dtype}; pass bool, true on defects: mask > 0")

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.errors import DataError
 from clflow.metrics.curves import DefectSteps, PixelCurves, defect_steps, require_limit
-from clflow.metrics.inputs import require_finite
+from clflow.metrics.inputs import pixel_scores, require_mask
 
 AUPRO_LIMITS = (0.3, 0.05)
 
@@ -20,9 +19,9 @@ def aupro_name(limit: float) -> str:
 
 def region_areas(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return for every defect pixel, in row order, the area of its 8-connected region in pixels."""
-    _, regions, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    areas: NDArray[np.int32] = stats[:, cv2.CC_STAT_AREA][regions[mask]]
-    return areas
+    _, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    region = regions[mask]
+    return np.bincount(region).astype(np.int32)[region]
 
 
 class PixelScores:
@@ -49,11 +48,11 @@ class PixelScores:
         Raises:
             DataError: a score is not finite, or the mask is not bool or not of the map's shape.
         """
-        scores = _checked_map(score_map)
+        scores = pixel_scores(score_map)
         if mask is None:
             self._good.append(scores.flatten())
         else:
-            _require_mask(mask, scores)
+            require_mask(mask, scores)
             self._good.append(scores[~mask])
             self._defect.append(scores[mask])
             self._areas.append(region_areas(mask))
@@ -90,21 +89,3 @@ class PixelScores:
             areas = np.concatenate(self._areas)
             self._steps = defect_steps(good, np.concatenate(self._defect), 1.0 / areas)
         return self._steps
-
-
-def _checked_map(score_map: NDArray[np.floating]) -> NDArray[np.float32]:
-    scores = np.asarray(score_map, dtype=np.float32)
-    if scores.ndim != 2:
-        raise DataError(f"anomaly map has shape {scores.shape}; add one map [H, W] at a time")
-    require_finite(scores, "pixel")
-    return scores
-
-
-def _require_mask(mask: NDArray[np.bool_], scores: NDArray[np.float32]) -> None:
-    if mask.shape != scores.shape:
-        raise DataError(
-            f"mask {mask.shape} and anomaly map {scores.shape} differ in shape; "
-            "resize the map to the mask, or the mask by nearest neighbour"
-        )
-    if mask.dtype != np.bool_:
-        raise DataError(f"mask has type {mask.dtype}; pass bool, true on defects: mask > 0")
