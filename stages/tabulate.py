@@ -1,18 +1,22 @@
-"""Stage `tabulate`: gather all metrics into the results tables."""
+"""Stage `tabulate`: gather all metrics into the results tables, with intervals and tests."""
 
 import typer
 
 from clflow.params import parse, section
 from clflow.paths import TABLES, results_folder
 from clflow.stage import stage, track
+from clflow.tables.places import ranks_folder, scores_root
+from clflow.tables.ranks import write_ranks
 from clflow.tables.settings import TabulateSettings
-from clflow.tables.write import write_tables
+from clflow.tables.write import Sources, write_tables
 
 
 def main() -> None:
     with stage() as (study, params):
         settings = parse(TabulateSettings, section(params, "tabulate"), "tabulate")
-        write_tables(study, results_folder(study.name), settings, TABLES)
+        sources = Sources(results_folder(study.name), scores_root(study.name))
+        report = write_tables(study, sources, settings, TABLES)
+        write_ranks(report, ranks_folder(study.name))
         track("track_tables", study.name)
 
 

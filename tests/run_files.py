@@ -1,14 +1,18 @@
-"""Run files of a tiny study for the tests of the tables."""
+"""Run files and raw scores of a tiny study for the tests of the tables."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from clflow.files import write_json
 from clflow.study.settings import StudySettings
 from clflow.tables.metrics import METRICS
 from clflow.tables.results import read_results
+from clflow.tables.scores import score_file
+from clflow.tables.write import Sources
 
 DATASET = "mvtec_ad"
 STUDY = StudySettings(
@@ -21,6 +25,7 @@ STUDY = StudySettings(
     methods=("clflow", "fast_flow"),
     seeds=(0, 1),
 )
+GOOD, ANOMALOUS = 10, 20
 
 
 def write_run(
@@ -38,7 +43,7 @@ def write_run(
         "category": category,
         "method": method,
         "protocol": {"threshold": "0.95 quantile", "masks": "at the input size"},
-        "counts": {"test_good": 10, "test_anomalous": 20, "test_without_mask": 0},
+        "counts": {"test_good": GOOD, "test_anomalous": ANOMALOUS, "test_without_mask": 0},
         "digests": {"manifest": f"manifest of {category}", "bank": "b"},
         "seeds": {str(s): {**dict.fromkeys(METRICS, 0.5), **own} for s, own in seeds.items()},
     }
@@ -56,3 +61,59 @@ def write_study(folder: Path, values: dict[str, dict[str, list[float | None]]]) 
     methods = next(iter(values.values()))
     seeds_run = range(len(next(iter(methods.values()))))
     return read_results(folder, list(values), list(methods), seeds_run)
+
+
+def scores_of(auroc: float) -> list[float]:
+    """Return scores of `GOOD` good, then `ANOMALOUS` anomalous images with an AUROC of k / 200.
+
+    Good images score 0, 1, ..., so that an anomalous one scores above as many as `above` says.
+    """
+    pairs = round(auroc * GOOD * ANOMALOUS)
+    above = [pairs // ANOMALOUS + (i < pairs % ANOMALOUS) for i in range(ANOMALOUS)]
+    return [*range(GOOD), *(count - 0.5 for count in above)]
+
+
+def score_table(scores: list[float]) -> pd.DataFrame:
+    """Return the table of a score file, with a validation image that no test may count."""
+    labels = [0] * GOOD + [1] * ANOMALOUS
+    test = {
+        "path": [f"test/{index:03d}.png" for index in range(len(labels))],
+        "split": "test",
+        "label": labels,
+        "defect": ["crack" if label else "good" for label in labels],
+        "score": np.array(scores, dtype=np.float32),
+    }
+    other = {"path": ["v.png"], "split": ["validation"], "label": [0], "defect": ["good"]}
+    return pd.concat([pd.DataFrame(test), pd.DataFrame(other | {"score": np.float32([99])})])
+
+
+def write_scores(
+    folder: Path, method: str, category: str, seed: int, scores: list[float] | None = None
+) -> Path:
+    """Write the scores of a run, without others those of an image AUROC of 0.5."""
+    path = score_file(folder, method, category, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = score_table(scores_of(0.5) if scores is None else scores)
+    table.to_parquet(path, index=False)
+    return path
+
+
+def sources_of(folder: Path) -> Sources:
+    """Return where a study's runs, in `folder`, and their scores are."""
+    return Sources(folder, folder.parents[2] / "scores" / folder.name)
+
+
+def write_full_study(
+    folder: Path, values: dict[str, dict[str, list[float]]]
+) -> tuple[StudySettings, Sources]:
+    """Write runs and scores of image AUROCs values[category][method][seed], multiples of 1/200."""
+    frame = write_study(folder, values)  # type: ignore[arg-type]
+    categories, methods, seeds = (
+        tuple(frame[column].unique().tolist()) for column in ("category", "method", "seed")
+    )
+    sources = sources_of(folder)
+    for category, method, seed in itertools.product(categories, methods, seeds):
+        own = scores_of(values[category][method][seed])
+        write_scores(sources.scores, method, category, seed, own)
+    study = {"categories": categories, "methods": methods, "seeds": seeds}
+    return STUDY.model_copy(update=study), sources

@@ -6,14 +6,19 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from run_files import scores_of, write_scores
 
 from clflow.errors import SettingsError, StorageError
 from clflow.files import write_json
 from clflow.study.settings import StudySettings
+from clflow.tables import saved as saved_module
+from clflow.tables.intervals import interval_table
 from clflow.tables.metrics import METRICS
+from clflow.tables.results import csv_text, load_results
 from clflow.tables.saved import save_study
+from clflow.tables.scores import load_saved_scores
 from clflow.tables.settings import TabulateSettings
-from clflow.tables.write import write_tables
+from clflow.tables.write import TABLE_FILES, Sources, write_tables
 
 STUDY: dict[str, Any] = {
     "name": "small",
@@ -25,6 +30,7 @@ STUDY: dict[str, Any] = {
     "methods": ["fastflow", "clflow"],
     "seeds": [0, 1],
 }
+TABULATE: dict[str, Any] = {"metrics": ["image_ap"], "resamples": 200}
 KINDS = {".csv", ".md", ".tex", ".json", ".yaml"}
 
 
@@ -37,15 +43,22 @@ def write_run(results: Path, method: str, category: str) -> None:
         "protocol": {"threshold": "0.95 quantile"},
         "counts": {"test_good": 3},
         "digests": {"manifest": "m", "bank": "b"},
-        "seeds": {str(seed): dict.fromkeys(METRICS, 0.25 + seed / 7) for seed in STUDY["seeds"]},
+        "seeds": {
+            str(seed): dict.fromkeys(METRICS, 0.25 + seed / 7) | {"image_auroc": 0.6 + seed / 4}
+            for seed in STUDY["seeds"]
+        },
     }
     write_json(results / method / f"{category}.json", run)
+    scores = results.parents[2] / "scores" / results.name
+    for seed in STUDY["seeds"]:
+        write_scores(scores, method, category, seed, scores_of(0.6 + seed / 4))
 
 
 def write_params(path: Path, **study: Any) -> None:
     train = {"clflow": {"weights": "C:\\models\\net.pth", "epochs": 3}}
     with path.open("w") as file:
-        YAML().dump({"study": STUDY | study, "train": train, "evaluate": {"worst": 4}}, file)
+        sections = {"study": STUDY | study, "train": train, "evaluate": {"worst": 4}}
+        YAML().dump(sections | {"tabulate": TABULATE}, file)
 
 
 @pytest.fixture
@@ -58,7 +71,9 @@ def root(tmp_path: Path) -> Path:
     (results / "clflow" / "bolt.png").write_bytes(b"pixels")
     write_params(tmp_path / "params.yaml")
     study = StudySettings.model_validate(STUDY)
-    write_tables(study, results, TabulateSettings(metrics=("image_ap",)), tmp_path / "tables")
+    sources = Sources(results, tmp_path / "scores" / "small")
+    settings = TabulateSettings.model_validate(TABULATE)
+    write_tables(study, sources, settings, tmp_path / "tables")
     (tmp_path / "tables" / "map.png").write_bytes(b"pixels")
     return tmp_path
 
@@ -71,6 +86,7 @@ def save(root: Path, name: str = "first", *, replace: bool = False) -> Path:
         root / "params.yaml",
         root / "results" / "studies",
         "dvc repro on a laptop",
+        scores=root / "scores" / "small",
         replace=replace,
     )
 
@@ -80,12 +96,16 @@ def test_only_the_numbers_of_the_study_are_saved(root: Path) -> None:
     saved = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     assert folder == root / "results" / "studies" / "first"
     assert saved == [
+        "comparisons.csv",
         "environment.json",
+        "intervals.csv",
         "results.csv",
         "runs/clflow/bolt.json",
         "runs/clflow/washer.json",
         "runs/fastflow/bolt.json",
         "runs/fastflow/washer.json",
+        "scores/bolt.csv",
+        "scores/washer.csv",
         "study.yaml",
         "summary.md",
         "summary.tex",
@@ -96,11 +116,29 @@ def test_only_the_numbers_of_the_study_are_saved(root: Path) -> None:
 
 def test_saved_files_equal_the_originals(root: Path) -> None:
     folder = save(root)
-    for name in ("results.csv", "summary.md", "summary.tex"):
+    for name in TABLE_FILES:
         assert (folder / name).read_bytes() == (root / "tables" / name).read_bytes()
     for path in (folder / "runs").rglob("*.json"):
         original = root / "results" / "runs" / "small" / path.relative_to(folder / "runs")
         assert path.read_bytes() == original.read_bytes()
+
+
+def test_intervals_can_be_rechecked_from_what_is_saved(root: Path) -> None:
+    folder = save(root)
+    names = STUDY["categories"]
+    scores = {name: load_saved_scores(folder / "scores" / f"{name}.csv") for name in names}
+    kept = YAML(typ="safe").load(folder / "study.yaml")["tabulate"]
+    settings = TabulateSettings.model_validate(kept)
+    again = interval_table(load_results(folder / "results.csv"), scores, settings)
+    assert csv_text(again) == (folder / "intervals.csv").read_text()
+
+
+def test_scores_that_are_too_large_are_left_out_and_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(saved_module, "_SCORE_LIMIT_BYTES", 100)
+    assert not (save(root) / "scores").exists()
+    assert "raw scores are left out" in capsys.readouterr().out
 
 
 def test_settings_are_saved_without_machine_paths(root: Path) -> None:
@@ -108,6 +146,7 @@ def test_settings_are_saved_without_machine_paths(root: Path) -> None:
     assert saved == {
         "study": STUDY | {"root": "images"},
         "train": {"clflow": {"weights": "net.pth", "epochs": 3}},
+        "tabulate": TABULATE,
     }
 
 
@@ -156,12 +195,21 @@ def test_a_saved_study_is_replaced_only_when_asked(root: Path) -> None:
         "tables/results.csv",
         "tables/summary.md",
         "tables/summary.tex",
+        "tables/intervals.csv",
+        "tables/comparisons.csv",
         "results/runs/small/clflow/washer.json",
     ],
 )
 def test_an_unfinished_study_is_refused(root: Path, missing: str) -> None:
     (root / missing).unlink()
     with pytest.raises(SettingsError, match=r"'small' is not finished: .*missing; run `dvc repro`"):
+        save(root)
+    assert not (root / "results" / "studies").exists()
+
+
+def test_a_study_without_its_scores_is_refused(root: Path) -> None:
+    (root / "scores/small/clflow/washer/seed-1.parquet").unlink()
+    with pytest.raises(SettingsError, match=r"'small' is not finished: cannot read raw scores"):
         save(root)
     assert not (root / "results" / "studies").exists()
 

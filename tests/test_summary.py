@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_files import write_run, write_study
 
+from clflow.tables.marks import Claim, Marks
 from clflow.tables.results import COLUMNS, read_results
-from clflow.tables.summary import Row, cell_text, rows_of, summarize
+from clflow.tables.summary import OVERALL, Row, cell_text, rows_of, summarize
 
 
 def texts(rows: list[Row]) -> list[list[str]]:
@@ -18,6 +19,21 @@ def texts(rows: list[Row]) -> list[list[str]]:
 
 def best(rows: list[Row]) -> list[list[bool]]:
     return [[cell.best for cell in row.cells] for row in rows]
+
+
+def marked(rows: list[Row]) -> list[str]:
+    """Return the first row's marks: 1 the best, 2 the runner-up."""
+    return ["1" if cell.best else "2" if cell.second else "-" for cell in rows[0].cells]
+
+
+class EveryClaim(frozenset[Claim]):
+    """All that could be claimed of two methods."""
+
+    def __contains__(self, claim: object) -> bool:
+        return True
+
+
+ALL = Marks(EveryClaim())
 
 
 @pytest.fixture
@@ -88,43 +104,80 @@ def test_a_category_may_be_called_mean(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "digits", "expected"),
     [
-        pytest.param([0.91, 0.92], 2, [False, True], id="higher is better"),
-        pytest.param([0.9196, 0.9204], 3, [True, True], id="a tie as displayed"),
-        pytest.param([0.9196, 0.9204], 4, [False, True], id="no tie with more decimals"),
-        pytest.param([None, 0.1, 0.2], 3, [False, False, True], id="one is undefined"),
-        pytest.param([None, 0.1], 3, [False, False], id="the only defined one is not marked"),
-        pytest.param([0.9], 3, [False], id="the only method is not marked"),
+        pytest.param([0.91, 0.92], 2, "21", id="higher is better"),
+        pytest.param([0.91, 0.92, 0.93], 2, "-21", id="three"),
+        pytest.param([0.9196, 0.9204], 3, "--", id="a tie as displayed"),
+        pytest.param([0.9196, 0.9204], 4, "21", id="no tie with more decimals"),
+        pytest.param([0.8, 0.9, 0.8], 3, "212", id="two runners-up"),
+        pytest.param([None, 0.1, 0.2], 3, "-21", id="one is undefined"),
+        pytest.param([None, 0.1], 3, "--", id="the only defined one is not marked"),
+        pytest.param([0.9], 3, "-", id="the only method is not marked"),
     ],
 )
-def test_the_best_is_marked(
-    folder: Path, values: list[float | None], digits: int, expected: list[bool]
+def test_the_best_is_marked_where_it_differs(
+    folder: Path, values: list[float | None], digits: int, expected: str
 ) -> None:
     frame = write_study(folder, {"a": {f"m{i}": [value] for i, value in enumerate(values)}})
-    assert best(rows_of(summarize(frame, "image_auroc"), digits))[0] == expected
+    summary = summarize(frame, "image_auroc")
+    assert marked(rows_of(summary, digits, ALL)) == list(expected)
+    assert set(marked(rows_of(summary, digits))) == {"-"}
+
+
+def test_a_claim_counts_for_its_metric_place_and_direction_alone(folder: Path) -> None:
+    frame = write_study(folder, {"a": {"x": [0.6], "y": [0.7]}, "b": {"x": [0.6], "y": [0.7]}})
+    summary = summarize(frame, "image_auroc")
+
+    def marks(*claim: str) -> list[list[bool]]:
+        return best(rows_of(summary, 3, Marks(frozenset({Claim(*claim)}))))
+
+    assert marks("image_auroc", "a", "y", "x") == [[False, True], [False] * 2, [False] * 2]
+    assert marks("image_auroc", OVERALL, "y", "x") == [[False] * 2, [False] * 2, [False, True]]
+    # a rank test may favour the method with the lower mean: then neither is marked
+    for claim in (("image_auroc", "a", "x", "y"), ("image_ap", "a", "y", "x")):
+        assert marks(*claim) == [[False] * 2] * 3
+
+
+def test_the_best_must_differ_from_every_runner_up(folder: Path) -> None:
+    frame = write_study(folder, {"a": {"x": [0.6], "y": [0.9], "z": [0.6]}})
+    claims = [Claim("image_auroc", "a", "y", other) for other in "xz"]
+    summary = summarize(frame, "image_auroc")
+    assert marked(rows_of(summary, 3, Marks(frozenset(claims)))) == ["2", "1", "2"]
+    assert marked(rows_of(summary, 3, Marks(frozenset(claims[:1])))) == ["-", "-", "-"]
+
+
+def test_flagged_cells(folder: Path) -> None:
+    frame = write_study(folder, {"a": {"x": [0.6], "y": [0.9]}, "b": {"x": [0.6], "y": [0.9]}})
+    marks = Marks(flagged=frozenset({("a", "x"), (OVERALL, "x")}))
+    rows = rows_of(summarize(frame, "image_ap"), 3, marks)
+    assert [[cell.flagged for cell in row.cells] for row in rows] == [
+        [True, False],
+        [False, False],
+        [True, False],
+    ]
 
 
 @pytest.mark.parametrize(
     ("metric", "expected"),
     [
-        pytest.param("image_fpr", [True, False], id="lower is better"),
-        pytest.param("threshold", [False, False], id="neither is better"),
+        pytest.param("image_fpr", ["1", "2"], id="lower is better"),
+        pytest.param("threshold", ["-", "-"], id="neither is better"),
     ],
 )
-def test_the_best_follows_the_metric(folder: Path, metric: str, expected: list[bool]) -> None:
+def test_the_best_follows_the_metric(folder: Path, metric: str, expected: list[str]) -> None:
     write_run(folder, "x", "a", {0: {metric: 0.1}})
     write_run(folder, "y", "a", {0: {metric: 0.2}})
     frame = read_results(folder, ["a"], ["x", "y"], [0])
-    assert best(rows_of(summarize(frame, metric), 3))[0] == expected
+    assert marked(rows_of(summarize(frame, metric), 3, ALL)) == expected
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 6))
-def test_values_that_look_the_same_are_equally_good(a: float, b: float, digits: int) -> None:
+def test_only_values_that_look_different_are_marked(a: float, b: float, digits: int) -> None:
     rows = [("d", "c", method, 0, "image_ap", v) for method, v in (("x", a), ("y", b))]
     summary = summarize(pd.DataFrame(rows, columns=list(COLUMNS)), "image_ap")
-    first, second = rows_of(summary, digits)[0].cells
-    assert (first.text == second.text) == (first.best and second.best)
-    assert first.best or second.best
+    first, second = rows_of(summary, digits, ALL)[0].cells
+    assert (first.text != second.text) == (first.best or second.best)
+    assert (first.best, first.second) == (second.second, second.best)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import io
 import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from rich.console import Console
-from run_files import STUDY, write_run, write_study
+from run_files import STUDY, scores_of, sources_of, write_full_study, write_run, write_scores
 
 from clflow.errors import DataError
 from clflow.study.settings import StudySettings
@@ -18,7 +19,7 @@ from clflow.tables.notes import count_table, protocol_lines
 from clflow.tables.runs import read_runs
 from clflow.tables.settings import TabulateSettings
 from clflow.tables.show import print_results
-from clflow.tables.write import write_tables
+from clflow.tables.write import TABLE_FILES, read_report, write_tables
 
 
 @pytest.fixture
@@ -38,6 +39,10 @@ def test_settings_suggest_the_nearest_metric() -> None:
         pytest.param({"metrics": ("image_ap", "image_ap")}, id="a metric twice"),
         pytest.param({"digits": 0}, id="no decimals"),
         pytest.param({"decimals": 3}, id="unknown key"),
+        pytest.param({"confidence": 1}, id="certain"),
+        pytest.param({"confidence": 95}, id="a percentage"),
+        pytest.param({"resamples": 10}, id="few resamples"),
+        pytest.param({"significance": 0}, id="never significant"),
     ],
 )
 def test_settings_refuse(values: dict[str, Any]) -> None:
@@ -45,18 +50,34 @@ def test_settings_refuse(values: dict[str, Any]) -> None:
         TabulateSettings(**values)
 
 
+CHOSEN = TabulateSettings(metrics=("image_auroc", "pixel_auroc"), resamples=200)
+
+
 @pytest.fixture
 def tables(folder: Path, tmp_path: Path) -> Path:
     """The tables of two methods on two categories, one of them without masks."""
     undefined: dict[str, float | None] = {"pixel_auroc": None}
-    seeds = {0: undefined | {"image_auroc": 0.98}, 1: undefined | {"image_auroc": 1.0}}
     counts = {"test_good": 10, "test_anomalous": 20, "test_without_mask": 20}
-    write_run(folder, "clflow", "metal_nut", seeds, counts=counts)
-    write_run(folder, "fast_flow", "metal_nut", {0: undefined, 1: undefined}, counts=counts)
-    write_run(folder, "clflow", "bottle", {0: {}, 1: {}})
-    write_run(folder, "fast_flow", "bottle", {0: {}, 1: {"image_precision": None}})
-    chosen = TabulateSettings(metrics=("image_auroc", "pixel_auroc"))
-    write_tables(STUDY, folder, chosen, tmp_path / "tables")
+    aurocs = {
+        ("clflow", "metal_nut"): (0.98, 1.0),
+        ("fast_flow", "metal_nut"): (0.6, 0.6),
+        ("clflow", "bottle"): (0.75, 0.75),
+        ("fast_flow", "bottle"): (0.75, 0.75),
+    }
+    for (method, category), values in aurocs.items():
+        seeds: dict[int, dict[str, float | None]] = {
+            seed: {"image_auroc": value} for seed, value in enumerate(values)
+        }
+        if category == "metal_nut":
+            masks = {seed: own | undefined for seed, own in seeds.items()}
+            write_run(folder, method, category, masks, counts=counts)
+        else:
+            seeds[1]["image_precision"] = None if method == "fast_flow" else 0.5
+            write_run(folder, method, category, seeds)
+        for seed, value in enumerate(values):
+            scores = sources_of(folder).scores
+            write_scores(scores, method, category, seed, scores_of(value))
+    write_tables(STUDY, sources_of(folder), CHOSEN, tmp_path / "tables")
     return tmp_path / "tables"
 
 
@@ -71,9 +92,9 @@ def test_markdown_shows_a_table_per_metric(tables: Path) -> None:
     start = lines.index("## Image AUROC")
     assert lines[start + 2] == "| Category | clflow | fast_flow |"
     assert lines[start + 4 : start + 7] == [
-        "| metal_nut | **0.990 ± 0.014** | 0.500 ± 0.000 |",
-        "| bottle | **0.500 ± 0.000** | **0.500 ± 0.000** |",
-        "| mean of 2 categories | **0.745 ± 0.007** | 0.500 ± 0.000 |",
+        "| metal_nut | **0.990 ± 0.014** | <ins>0.600 ± 0.000</ins> |",
+        "| bottle | 0.750 ± 0.000 | 0.750 ± 0.000 |",
+        "| mean of 2 categories | 0.870 ± 0.007 | 0.675 ± 0.000 |",
     ]
     start = lines.index("## Pixel AUROC")
     assert lines[start + 4] == "| metal_nut | – | – |"
@@ -127,48 +148,50 @@ def test_counts_that_differ_are_shown_by_method(folder: Path) -> None:
 
 
 def test_markdown_says_that_one_seed_has_no_deviation(folder: Path, tmp_path: Path) -> None:
-    write_run(folder, "clflow", "bottle", {0: {}})
-    study = STUDY.model_copy(
-        update={"categories": ("bottle",), "methods": ("clflow",), "seeds": (0,)}
-    )
-    write_tables(study, folder, TabulateSettings(), tmp_path)
+    study, sources = write_full_study(folder, {"bottle": {"clflow": [0.75]}})
+    write_tables(study, sources, CHOSEN, tmp_path)
     text = (tmp_path / "summary.md").read_text()
     assert "- Only one seed was run: there is no standard deviation." in text
-    assert "0.500" in text
-    assert "0.500 ±" not in text
+    assert "0.750" in text
+    assert "0.750 ±" not in text
+    assert "## Differences" not in text
 
 
 def test_tables_of_another_data_set_are_refused(folder: Path, tmp_path: Path) -> None:
     for method, category in itertools.product(STUDY.methods, STUDY.categories):
         write_run(folder, method, category, {0: {}, 1: {}}, dataset="btad")
     with pytest.raises(DataError, match="data set 'btad', not 'mvtec_ad'"):
-        write_tables(STUDY, folder, TabulateSettings(), tmp_path / "tables")
+        write_tables(STUDY, sources_of(folder), CHOSEN, tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
 
 def test_the_same_runs_give_the_same_bytes(tables: Path, folder: Path, tmp_path: Path) -> None:
-    chosen = TabulateSettings(metrics=("image_auroc", "pixel_auroc"))
-    write_tables(STUDY, folder, chosen, tmp_path / "again")
+    write_tables(STUDY, sources_of(folder), CHOSEN, tmp_path / "again")
+    assert {path.name for path in tables.iterdir()} == set(TABLE_FILES)
     for path in tables.iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_latex_of_a_table(tables: Path) -> None:
-    text = (tables / "summary.tex").read_text()
+    marks = (
+        "Bold and underlined: best and runner-up where they differ significantly "
+        r"($\alpha$ = 0.05, adjusted by Holm)."
+    )
+    text = (tables / "summary.tex").read_text().replace(marks, "MARKS")
     assert (
         text.split("\n\n")[1]
         == r"""\begin{table}[htbp]
 \centering
-\caption{Image AUROC on mvtec\_ad: mean $\pm$ sample standard deviation over seeds 0, 1.}
+\caption{Image AUROC on mvtec\_ad: mean $\pm$ sample standard deviation over seeds 0, 1. MARKS}
 \label{tab:small-image-auroc}
 \begin{tabular}{lcc}
 \toprule
 Category & clflow & fast\_flow \\
 \midrule
-metal\_nut & \textbf{0.990 $\pm$ 0.014} & 0.500 $\pm$ 0.000 \\
-bottle & \textbf{0.500 $\pm$ 0.000} & \textbf{0.500 $\pm$ 0.000} \\
+metal\_nut & \textbf{0.990 $\pm$ 0.014} & \underline{0.600 $\pm$ 0.000} \\
+bottle & 0.750 $\pm$ 0.000 & 0.750 $\pm$ 0.000 \\
 \midrule
-mean of 2 categories & \textbf{0.745 $\pm$ 0.007} & 0.500 $\pm$ 0.000 \\
+mean of 2 categories & 0.870 $\pm$ 0.007 & 0.675 $\pm$ 0.000 \\
 \bottomrule
 \end{tabular}
 \end{table}"""
@@ -177,27 +200,29 @@ mean of 2 categories & \textbf{0.745 $\pm$ 0.007} & 0.500 $\pm$ 0.000 \\
 
 ONE_CHARACTER = re.compile(
     r"\\text(?:backslash|asciitilde|asciicircum|less|greater|bar)\{\}"
-    r"|\\[&%$#_{}]|\$\\(?:leq|pm)\$|--|\{[\[\]*]\}|[^\\&%$#_{}~^<>|\[\]*]"
+    r"|\\[&%$#_{}]|\$\\(?:leq|pm|alpha)\$|\$\^\\dagger\$|--|\{[\[\]*]\}|[^\\&%$#_{}~^<>|\[\]*]"
 )
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.text("ab_&%$#{}~^\\<>|[]*≤±– é", max_size=12))
+@given(st.text("ab_&%$#{}~^\\<>|[]*≤±†α– é", max_size=12))
 def test_latex_escapes_every_special_character(text: str) -> None:
     assert len(ONE_CHARACTER.findall(latex.escape(text))) == len(text)
     assert ONE_CHARACTER.sub("", latex.escape(text)) == ""
 
 
 def test_latex_of_hostile_names_has_its_columns_and_braces(folder: Path) -> None:
-    frame = write_study(folder, {"50%_&{x": {"[a]": [0.1], "b\\": [0.2]}})
-    text = latex.render_latex("a&b", "c%d", frame, TabulateSettings())
+    study, sources = write_full_study(folder, {"50%_&{x": {"[a]": [0.6], "b\\": [0.7]}})
+    report = read_report(study, sources, TabulateSettings(resamples=100))
+    text = latex.render_latex(replace(report, study="a&b", dataset="c%d"))
     bare = re.sub(r"\\[&%$#_{}]", "", text)
     assert bare.count("{") == bare.count("}")
     rows = [line for line in bare.splitlines() if line.endswith(r" \\")]
-    assert len(rows) == 3 * len(TabulateSettings().metrics)
+    assert len(rows) == 3 * (len(TabulateSettings().metrics) + 1)
     assert all(row.count("&") == 2 for row in rows)
     assert r"\label{tab:a-b-image-auroc}" in text
     assert bare.count("%") == 1
+    assert bare.count("$") % 2 == 0
 
 
 def test_markdown_escapes_what_would_break_a_table() -> None:
@@ -213,7 +238,7 @@ def printed(study: StudySettings, tables: Path) -> str:
 
 def test_the_terminal_shows_the_means_and_where_the_tables_are(tables: Path) -> None:
     text = printed(STUDY, tables)
-    assert "│ Image AUROC │ 2 categories │ 0.745 ± 0.007 │ 0.500 ± 0.000 │" in text
+    assert "│ Image AUROC │ 2 categories │ 0.870 ± 0.007 │ 0.675 ± 0.000 │" in text
     assert "│ Pixel AUROC │ 1 of 2 categories │" in text
     assert str(tables / "summary.md") in text
 

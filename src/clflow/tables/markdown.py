@@ -1,12 +1,13 @@
-"""The summary as Markdown: a table per metric, the protocol, decisions at a threshold, notes."""
+"""The summary as Markdown: a table per metric, intervals, differences, the protocol, notes."""
 
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from clflow.tables.notes import count_table, notes, protocol_lines, words
-from clflow.tables.runs import Run
-from clflow.tables.settings import TabulateSettings
+from clflow.tables.differences import category_differences, metric_differences, remarks
+from clflow.tables.flags import MARK
+from clflow.tables.notes import count_table, evidence_lines, notes, protocol_lines, words
+from clflow.tables.report import Report, interval_cells
 from clflow.tables.summary import Cell, Summary, rows_of, summarize
 
 _DECISIONS = ("image_precision", "image_recall", "image_f1", "image_fpr", "image_f1_max")
@@ -18,45 +19,73 @@ def escape(text: str) -> str:
     return text.translate(_SPECIAL)
 
 
-def render_markdown(
-    study: str,
-    dataset: str,
-    runs: Sequence[Run],
-    results: pd.DataFrame,
-    settings: TabulateSettings,
-) -> str:
+def render_markdown(report: Report) -> str:
     """Return the whole of summary.md."""
-    seeds = list(results["seed"].unique())
+    settings = report.settings
     names = dict.fromkeys((*settings.metrics, *_DECISIONS))
-    summaries = {name: summarize(results, name) for name in names}
+    summaries = {name: summarize(report.results, name) for name in names}
     decisions = [summaries[name] for name in _DECISIONS]
+    present = [run for run in report.runs if run.counts]
     blocks = [
-        f"# {escape(study)}: results on {escape(dataset)}",
-        "The best of several methods is in bold. Every value by seed is in `results.csv`.",
-        *(_metric(summaries[name], settings.digits) for name in settings.metrics),
+        f"# {escape(report.study)}: results on {escape(report.dataset)}",
+        "The best is in bold and the runner-up underlined only where a test finds that they "
+        f"differ; {MARK} marks a failed or degenerate run. Every value by seed is in "
+        "`results.csv`, means and intervals are in `intervals.csv`, tests in `comparisons.csv`.",
+        *(_metric(summaries[name], report) for name in settings.metrics),
+        _intervals(report),
+        *_differences(report),
         "## Decisions at a fixed threshold",
         "Precision, recall, F1 and FPR are at the threshold set from good validation images alone; "
         "F1-max (oracle) is the best F1 of any threshold, chosen with the test labels.",
-        _markdown(_decisions(decisions, settings.digits)),
+        _markdown(_decisions(decisions, report)),
         "## Protocol",
-        _bullets(protocol_lines(runs, seeds)),
-        _markdown(count_table(runs)),
-        *_section("## Notes", notes(runs, seeds, summaries.values())),
+        _bullets([*protocol_lines(present, report.seeds), *evidence_lines(report)]),
+        _markdown(count_table(present)),
+        *_section("## Notes", notes(report, list(summaries.values()))),
     ]
     return "\n\n".join(blocks) + "\n"
 
 
-def _metric(summary: Summary, digits: int) -> str:
-    rows = [[row.label, *map(_cell, row.cells)] for row in rows_of(summary, digits)]
+def _metric(summary: Summary, report: Report) -> str:
+    found = rows_of(summary, report.settings.digits, report.marks)
+    rows = [[row.label, *map(_cell, row.cells)] for row in found]
     table = pd.DataFrame(rows, columns=["Category", *summary.methods])
     return f"## {summary.metric.title}\n\n{_markdown(table)}"
 
 
-def _decisions(summaries: Sequence[Summary], digits: int) -> pd.DataFrame:
-    columns = [rows_of(summary, digits) for summary in summaries]
+def _intervals(report: Report) -> str:
+    summary, cells = interval_cells(report)
+    labels = [*summary.categories, summary.mean_label]
+    rows = [[label, *row] for label, row in zip(labels, cells, strict=True)]
+    table = pd.DataFrame(rows, columns=["Category", *summary.methods])
+    return f"## {report.interval_title}\n\n{_markdown(table)}"
+
+
+def _differences(report: Report) -> list[str]:
+    comparisons, digits = report.evidence.comparisons, report.settings.digits
+    by_category = category_differences(comparisons, digits)
+    if by_category is None:
+        return []
+    by_metric = metric_differences(comparisons, digits)
+    over = []
+    if by_metric is not None:
+        start = "Means over categories, with the p-value of Wilcoxon's test over categories, "
+        over = [start + "adjusted by Holm for all pairs:", _markdown(by_metric)]
+    return [
+        "## Differences",
+        "Image AUROC, with the p-value of DeLong's paired test, adjusted by Holm for all tests "
+        "of this table:",
+        _markdown(by_category),
+        *over,
+        _bullets(remarks(comparisons)),
+    ]
+
+
+def _decisions(summaries: Sequence[Summary], report: Report) -> pd.DataFrame:
+    columns = [rows_of(s, report.settings.digits, report.marks) for s in summaries]
     titles = [words(summary.metric.title.removeprefix("Image ")) for summary in summaries]
     rows = [
-        [label, method, *(column[i].cells[j].text for column in columns)]
+        [label, method, *(_cell(column[i].cells[j]) for column in columns)]
         for i, label in enumerate([*summaries[0].categories, "mean"])
         for j, method in enumerate(summaries[0].methods)
     ]
@@ -64,11 +93,14 @@ def _decisions(summaries: Sequence[Summary], digits: int) -> pd.DataFrame:
 
 
 def _cell(cell: Cell) -> str:
-    return f"**{cell.text}**" if cell.best else cell.text
+    text = f"**{cell.text}**" if cell.best else cell.text
+    text = f"<ins>{text}</ins>" if cell.second else text
+    return f"{text} {MARK}" if cell.flagged else text
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    escaped = table.assign(Category=table["Category"].map(escape)).rename(columns=escape)
+    first = table.columns[0]
+    escaped = table.assign(**{first: table[first].map(escape)}).rename(columns=escape)
     # Parsed as a number, 0.900 would be printed as 0.9.
     return escaped.to_markdown(index=False, disable_numparse=True)
 

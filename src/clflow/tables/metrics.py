@@ -23,6 +23,7 @@ _METRICS = (
     Metric("pixel_f1_max", "Pixel F1-max (oracle)", "pixel"),
     Metric("aupro_30", "AUPRO (FPR ≤ 0.3)", "pixel"),
     Metric("aupro_05", "AUPRO (FPR ≤ 0.05)", "pixel"),
+    Metric("aupimo", "AUPIMO (1e-5 to 1e-4)", "pixel"),
     Metric("threshold", "Threshold (raw score)", "image", better=None),
     Metric("image_precision", "Image precision", "image"),
     Metric("image_recall", "Image recall", "image"),

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from clflow.tables.intervals import RESAMPLED
+from clflow.tables.report import Report
 from clflow.tables.runs import Run
-from clflow.tables.summary import UNDEFINED, Summary
+from clflow.tables.summary import OVERALL, UNDEFINED, Summary
 
 
 def protocol_lines(runs: Sequence[Run], seeds: Sequence[int]) -> list[str]:
@@ -32,11 +34,56 @@ def count_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["Category", *map(words, keys)])
 
 
-def notes(runs: Sequence[Run], seeds: Sequence[int], summaries: Iterable[Summary]) -> list[str]:
-    """Return what qualifies the metrics that are shown."""
-    single = ["Only one seed was run: there is no standard deviation."] if len(seeds) == 1 else []
+def evidence_lines(report: Report) -> list[str]:
+    """Return how intervals, tests and marks are made."""
+    settings = report.settings
+    return [
+        f"Intervals: {100 * settings.confidence:g} % percentile bootstrap of the mean image AUROC "
+        f"over seeds, {settings.resamples} resamples of the test images within good and anomalous, "
+        "the same for all methods and seeds. They are about other test images, not about other "
+        "seeds or categories.",
+        "Marks: best and runner-up of a row are marked where the adjusted p-value is below "
+        f"{settings.significance:g}. On a category this is DeLong's paired test of image AUROC, "
+        "averaged over seeds, adjusted by Holm for all categories and pairs; for a mean it is "
+        "Wilcoxon's signed-rank test over categories, adjusted by Holm for all pairs. What is not "
+        "tested is not marked: other metrics on a category never are.",
+    ]
+
+
+def notes(report: Report, summaries: Iterable[Summary]) -> list[str]:
+    """Return what qualifies the metrics that are shown, failed and degenerate runs first."""
+    flags = [flag.text for flag in report.evidence.flags]
+    single = ["Only one seed was run: there is no standard deviation."]
     undefined = (note for summary in summaries if (note := _undefined(summary)))
-    return [*single, *_unmarked(runs), *undefined]
+    return [
+        *flags,
+        *(single if len(report.seeds) == 1 else []),
+        *_failed(report),
+        *_separated(report.evidence.intervals),
+        *_unmarked([run for run in report.runs if run.counts]),
+        *undefined,
+    ]
+
+
+def _failed(report: Report) -> list[str]:
+    if not any(run.failed_seeds for run in report.runs):
+        return []
+    return ["A run without a value counts as the worst in tests over categories."]
+
+
+def _separated(intervals: pd.DataFrame) -> list[str]:
+    own = intervals[(intervals["metric"] == RESAMPLED) & (intervals["category"] != OVERALL)]
+    found = own[(own["low"] == 1) & (own["high"] == 1)]
+    if found.empty:
+        return []
+    names = (
+        f"{method} on {category}"
+        for category, method in zip(found["category"], found["method"], strict=True)
+    )
+    return [
+        f"All test images are told apart by {', '.join(names)}: an interval without width, which "
+        "does not say that other images would be."
+    ]
 
 
 def _unmarked(runs: Sequence[Run]) -> list[str]:

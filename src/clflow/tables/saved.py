@@ -11,14 +11,18 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from clflow.errors import DataError, SettingsError
-from clflow.files import atomic_folder, write_json
+from clflow.files import atomic_folder, write_json, write_text
 from clflow.params import parse, read_params, section
+from clflow.progress import say
 from clflow.study.settings import StudySettings
+from clflow.tables.places import scores_root
 from clflow.tables.results import csv_text, read_results
-from clflow.tables.runs import run_file
-from clflow.tables.write import LATEX, MARKDOWN, RESULTS
+from clflow.tables.runs import read_runs, run_file
+from clflow.tables.scores import read_scores, saved_scores
+from clflow.tables.write import RESULTS, TABLE_FILES, Sources
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SCORE_LIMIT_BYTES = 1_000_000
 _PACKAGES = (
     "clflow",
     "dvc",
@@ -28,6 +32,7 @@ _PACKAGES = (
     "opencv-python",
     "pandas",
     "scikit-learn",
+    "scipy",
     "timm",
     "torch",
     "torchvision",
@@ -42,25 +47,31 @@ def save_study(
     out_root: Path,
     command_note: str | None = None,
     *,
+    scores: Path | None = None,
     replace: bool = False,
 ) -> Path:
     """Copy the numbers of the study in `params` to `out_root`/`name`, and return that folder.
 
-    `results` is results/runs/<study>. Tables, run files, the study and train sections and the
-    versions of this installation are saved, never an image or a model.
+    `results` is results/runs/<study>, `scores` is scores/<study> if not given. Tables, run files,
+    raw image scores, the study, train and tabulate sections and the versions of this installation
+    are saved, never an image or a model. Scores of more than a megabyte are left out, and said so.
 
     Raises:
         SettingsError: a bad or taken name, unreadable params, or a study that is not finished.
     """
     folder = _free_folder(out_root, name, replace)
     values = read_params(params)
-    sections = {name: section(values, name) for name in ("study", "train")}
+    sections = {name: section(values, name) for name in ("study", "train", "tabulate")}
     study = parse(StudySettings, sections["study"], "study")
+    sources = Sources(results, scores or scores_root(study.name))
     _check_finished(study, tables, results)
+    texts = _score_texts(study, sources)
     with atomic_folder(folder) as partial:
-        for file in (RESULTS, MARKDOWN, LATEX):
+        for file in TABLE_FILES:
             shutil.copyfile(tables / file, partial / file)
         _copy_runs(study, results, partial / "runs")
+        for category, text in texts.items():
+            write_text(partial / "scores" / f"{category}.csv", text)
         _write_yaml(partial / "study.yaml", _without_machine_paths(sections))
         write_json(partial / "environment.json", _environment(command_note))
     return folder
@@ -79,7 +90,7 @@ def _free_folder(out_root: Path, name: str, replace: bool) -> Path:
 
 
 def _check_finished(study: StudySettings, tables: Path, results: Path) -> None:
-    for file in (RESULTS, MARKDOWN, LATEX):
+    for file in TABLE_FILES:
         if not (tables / file).is_file():
             raise SettingsError(
                 f"study {study.name!r} is not finished: {tables / file} is missing; run `dvc repro`"
@@ -94,6 +105,19 @@ def _check_finished(study: StudySettings, tables: Path, results: Path) -> None:
         raise SettingsError(
             f"{tables / RESULTS} does not hold the results of study {study.name!r}; run `dvc repro`"
         )
+
+
+def _score_texts(study: StudySettings, sources: Sources) -> dict[str, str]:
+    try:
+        runs = read_runs(sources.results, study.categories, study.methods, study.seeds)
+        texts = saved_scores(read_scores(sources.scores, runs))
+    except DataError as error:
+        raise SettingsError(f"study {study.name!r} is not finished: {error}") from error
+    size = sum(len(text.encode()) for text in texts.values())
+    if size > _SCORE_LIMIT_BYTES:
+        say(f"raw scores are left out: {size:,} bytes, {_SCORE_LIMIT_BYTES:,} are allowed")
+        return {}
+    return texts
 
 
 def _copy_runs(study: StudySettings, results: Path, out: Path) -> None:

@@ -7,7 +7,11 @@ from clflow.tables.metrics import METRICS
 
 
 class TabulateSettings(BaseModel):
-    """Which metrics get a table of their own, and the decimals of a cell."""
+    """Which metrics get a table of their own, the decimals of a cell, and how sure to be.
+
+    `confidence` is of the bootstrap intervals made from `resamples`; a difference is significant
+    where its adjusted p-value is below `significance`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -15,6 +19,9 @@ class TabulateSettings(BaseModel):
         default=("image_auroc", "image_ap", "pixel_auroc", "aupro_30"), min_length=1
     )
     digits: int = Field(default=3, ge=1, le=6)
+    confidence: float = Field(default=0.95, ge=0.5, le=0.999)
+    resamples: int = Field(default=2000, ge=100, le=100_000)
+    significance: float = Field(default=0.05, gt=0, le=0.5)
 
     @field_validator("metrics")
     @classmethod

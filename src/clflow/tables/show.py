@@ -10,18 +10,28 @@ from rich.text import Text
 from clflow.errors import DataError
 from clflow.paths import overlays_folder
 from clflow.study.settings import StudySettings
+from clflow.tables.comparisons import load_comparisons
+from clflow.tables.evidence import marks_of
+from clflow.tables.marks import NO_MARKS, Marks
 from clflow.tables.results import load_results
 from clflow.tables.settings import TabulateSettings
-from clflow.tables.summary import rows_of, summarize
-from clflow.tables.write import LATEX, MARKDOWN, RESULTS
+from clflow.tables.summary import Cell, rows_of, summarize
+from clflow.tables.write import COMPARISONS, RESULTS, TABLE_FILES
 
 _DEFAULTS = TabulateSettings()
 
 
 def print_summary(
-    console: Console, study: str, results: pd.DataFrame, settings: TabulateSettings = _DEFAULTS
+    console: Console,
+    study: str,
+    results: pd.DataFrame,
+    marks: Marks = NO_MARKS,
+    settings: TabulateSettings = _DEFAULTS,
 ) -> None:
-    """Print one row per metric of a tidy table: the mean over categories of each method."""
+    """Print one row per metric of a tidy table: the mean over categories of each method.
+
+    As in the summary, the best is bold and the runner-up underlined where a test tells them apart.
+    """
     summaries = [summarize(results, name) for name in settings.metrics]
     table = Table(title=Text(f"{study}: means over categories"))
     table.add_column("Metric")
@@ -29,8 +39,8 @@ def print_summary(
     for method in summaries[0].methods:
         table.add_column(Text(method), justify="right")
     for summary in summaries:
-        row = rows_of(summary, settings.digits)[-1]
-        cells = [Text(cell.text, style="bold" if cell.best else "") for cell in row.cells]
+        row = rows_of(summary, settings.digits, marks)[-1]
+        cells = [Text(cell.text, style=_style(cell)) for cell in row.cells]
         table.add_row(summary.metric.title, row.label.removeprefix("mean of "), *cells)
     console.print(table)
 
@@ -53,7 +63,12 @@ def print_results(
     ):
         if tuple(results[column].unique()) != expected:
             raise DataError(f"{path} is not of the study {study.name!r}; run `dvc repro`")
-    print_summary(console, study.name, results, settings)
-    places = [str(tables / name) for name in (MARKDOWN, LATEX, RESULTS)]
+    marks = marks_of(load_comparisons(tables / COMPARISONS))
+    print_summary(console, study.name, results, marks, settings)
+    places = [str(tables / name) for name in TABLE_FILES]
     pictures = overlays_folder(study.name, "<method>", "<category>")
     console.print(Text(f"tables: {', '.join(places)}\npictures: {pictures}"), soft_wrap=True)
+
+
+def _style(cell: Cell) -> str:
+    return "bold" if cell.best else "underline" if cell.second else ""

@@ -1,14 +1,17 @@
 """From the tidy table to the cells of a summary: mean and spread over seeds, means, the best."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
+from clflow.tables.marks import NO_MARKS, Claim, Marks
 from clflow.tables.metrics import METRICS, Metric
 
 UNDEFINED = "–"
+# The category of what is over all of them: no category has this name.
+OVERALL = ""
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows in one place, and whether it is the best of its row."""
+    """What a table shows in one place, and how it is marked.
+
+    `best` and `second` are set together, where the best of a row is significantly better than
+    the runner-up; `flagged` where a run behind the cell failed or is degenerate.
+    """
 
     text: str
-    best: bool
+    best: bool = False
+    second: bool = False
+    flagged: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,13 +86,17 @@ def summarize(results: pd.DataFrame, name: str) -> Summary:
     return Summary(METRICS[name], mean, std, tuple(averaged))
 
 
-def rows_of(summary: Summary, digits: int) -> list[Row]:
-    """Return the rows of a metric's table; values equal at `digits` decimals are equally good."""
+def rows_of(summary: Summary, digits: int, marks: Marks = NO_MARKS) -> list[Row]:
+    """Return the rows of a metric's table, the best and the runner-up marked where they differ.
+
+    Values equal at `digits` decimals are equally good: neither is best, and several can be
+    runner-up, all of which the best must differ from.
+    """
     labels = [*summary.categories, summary.mean_label]
-    means, stds = summary.mean.to_numpy(), summary.std.to_numpy()
+    places = [*summary.categories, OVERALL]
     return [
-        _row(label, mean.tolist(), std.tolist(), summary.metric, digits)
-        for label, mean, std in zip(labels, means, stds, strict=True)
+        Row(label, _cells(summary, index, place, digits, marks))
+        for index, (label, place) in enumerate(zip(labels, places, strict=True))
     ]
 
 
@@ -100,21 +113,34 @@ def _grid(
     return pd.concat([rows, overall.reindex(methods).to_frame("mean").T])
 
 
-def _row(
-    label: str, means: Sequence[float], stds: Sequence[float], metric: Metric, digits: int
-) -> Row:
-    shown = [round(mean, digits) for mean in means]
-    best = _best(shown, metric)
-    texts = [cell_text(mean, std, digits) for mean, std in zip(means, stds, strict=True)]
-    return Row(label, tuple(Cell(t, v == best) for t, v in zip(texts, shown, strict=True)))
+def _cells(
+    summary: Summary, index: int, category: str, digits: int, marks: Marks
+) -> tuple[Cell, ...]:
+    means, stds = summary.mean.iloc[index].tolist(), summary.std.iloc[index].tolist()
+    shown = {m: round(mean, digits) for m, mean in zip(summary.methods, means, strict=True)}
+    best, second = _podium(shown, summary.metric)
+    proven = best is not None and all(
+        Claim(summary.metric.name, category, best, other) in marks.claims for other in second
+    )
+    return tuple(
+        Cell(
+            cell_text(mean, std, digits),
+            best=proven and method == best,
+            second=proven and method in second,
+            flagged=(category, method) in marks.flagged,
+        )
+        for method, mean, std in zip(summary.methods, means, stds, strict=True)
+    )
 
 
-def _best(values: Sequence[float], metric: Metric) -> float | None:
-    defined = [value for value in values if not math.isnan(value)]
-    # Alone, a method is not the best of anything.
-    if len(defined) < 2 or metric.better is None:
-        return None
-    return max(defined) if metric.better == "higher" else min(defined)
+def _podium(shown: Mapping[str, float], metric: Metric) -> tuple[str | None, list[str]]:
+    """Return the one best method, None in a tie, and those that share the next value."""
+    defined = {method: value for method, value in shown.items() if not math.isnan(value)}
+    levels = sorted(set(defined.values()), reverse=metric.better == "higher")
+    if len(levels) < 2 or metric.better is None:
+        return None, []
+    first, second = ([m for m, value in defined.items() if value == level] for level in levels[:2])
+    return (first[0], second) if len(first) == 1 else (None, [])
 
 
 def cell_text(mean: float, std: float, digits: int) -> str:
