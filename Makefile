@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help install repro test check clean
+.PHONY: help install peers repro test check clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -17,6 +17,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+peers: install  ## Add the extra `peers`: methods of anomalib, for study.methods
+	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-peers.lock
 
 repro: install  ## Run the study of params.yaml, print its table and where everything is
 	@clflow study check

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from clflow.detectors.registry import METHODS
+from clflow.detectors.registry import METHODS, read_method_file
 from clflow.synthesis.registry import GENERATORS
 
 ROOT = Path(__file__).parents[1]
@@ -51,21 +51,16 @@ def lazily_loaded(stage: str, method: str | None) -> list[Path]:
     if stage == "synthesize":
         targets = [target.split(":")[0] for target in GENERATORS.values()]
     if method is not None:
-        module = METHODS[method]
-        detector = ast.parse(module_file(module).read_text())  # type: ignore[union-attr]
-        constants = [node.value for node in ast.walk(detector) if isinstance(node, ast.Constant)]
-        targets = [module] + [
-            c.split(":")[0]
-            for c in constants
-            if isinstance(c, str) and ":" in c and c.startswith("clflow.")
-        ]
+        file = read_method_file(method)
+        places = [file.settings, file.detector, *([file.base] if file.base else [])]
+        targets = [place.split(":")[0] for place in places]
     return [file for target in targets if (file := module_file(target))]
 
 
 CASES = [
     pytest.param(stage, method, id=f"{stage}-{method}" if method else stage)
     for stage, definition in STAGES.items()
-    for method in (sorted(METHODS) if "method" in definition.get("matrix", {}) else [None])
+    for method in (METHODS if "method" in definition.get("matrix", {}) else [None])
 ]
 
 
@@ -97,6 +92,13 @@ def test_stage_depends_on_no_code_it_does_not_import(stage: str, method: str | N
         if dep.suffix == ".py" and dep not in needed
     ]
     assert not idle
+
+
+@pytest.mark.parametrize(("stage", "method"), [case for case in CASES if case.values[1]])
+def test_stage_of_a_method_depends_on_its_own_file_alone(stage: str, method: str) -> None:
+    """Another method's defaults must not make it run again."""
+    files = {dep.name for dep in dependencies(stage, method) if dep.parent.name == "methods"}
+    assert files == {f"{method}.yaml"}
 
 
 def test_stage_script_and_parameters_have_one_name() -> None:

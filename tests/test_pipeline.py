@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from clone import CATEGORIES, METHODS, SEEDS, Clone, Edit, Finished, clone_repository, settings
 
+from clflow.cost.read import read_costs
+from clflow.optimism.read import read_gaps
 from clflow.tables.metrics import METRICS
 from clflow.tables.results import load_results
+from clflow.tables.write import TABLE_FILES
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +62,7 @@ def test_first_run_runs_every_stage(first: Finished) -> None:
 
 def test_run_leaves_only_numbers_for_git(clone: Clone, first: Finished) -> None:
     runs = {f"results/runs/demo/{m}/{c}.json" for m in METHODS for c in CATEGORIES}
-    tables = {f"tables/{name}" for name in ("results.csv", "summary.md", "summary.tex")}
+    tables = {f"tables/{name}" for name in TABLE_FILES}
     assert clone.untracked() == {"dvc.lock"} | runs | tables
 
 
@@ -157,6 +160,30 @@ def test_repeated_run_gives_the_same_bytes(clone: Clone, first: Finished) -> Non
     after = contents(clone.root, outputs)
     assert after.keys() == before.keys()
     assert [name for name in after if after[name] != before[name]] == []
+
+
+def test_diagnostics_run_alone_when_they_are_switched_on(clone: Clone, first: Finished) -> None:
+    on = {
+        "optimism.methods": ["clflow"],
+        "cost.methods": ["clflow"],
+        "cost.batch_sizes": [1],
+        "cost.repeats": 2,
+        "cost.warmup": 0,
+    }
+    with clone.edited(PARAMS, settings(on)):
+        done, again = clone.dvc("repro"), clone.dvc("repro")
+        observed = read_gaps(clone.root / "results/optimism/demo", CATEGORIES, METHODS)
+        measured = read_costs(clone.root / "results/cost/demo", METHODS)
+    own = {f"optimism@clflow-{category}" for category in CATEGORIES} | {"cost@clflow"}
+    assert done.stages - {"tabulate"} == own
+    assert not again.stages
+    assert set(observed.category) == set(CATEGORIES)
+    assert measured.method.tolist() == ["clflow"]
+    off = clone.dvc("repro")
+    assert not own & (off.stages | off.unchanged)
+    assert not off.stages - {"tabulate"}
+    for name in ("optimism", "cost"):
+        shutil.rmtree(clone.root / "results" / name)
 
 
 def test_slip_in_params_ends_any_stage_at_once(clone: Clone) -> None:

@@ -206,6 +206,8 @@ train:
     fastflow: { image_size:   64 }
 download: {archive: , demo_seed: 0}
 evaluate: {"worst": 4}
+optimism: {}
+cost: {}
 tabulate:
   metrics: [image_auroc,
             image_ap]   # two

@@ -8,15 +8,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from clflow.cost.settings import CostSettings
 from clflow.data.download_settings import DownloadSettings
 from clflow.data.layouts import layout_names
 from clflow.data.settings import PrepareSettings
+from clflow.detectors.chosen import choice_problems
 from clflow.detectors.registry import METHODS, find_method
 from clflow.errors import SettingsError, unknown_name
 from clflow.evaluation.settings import EvaluateSettings
+from clflow.optimism.settings import OptimismSettings
 from clflow.params import hint, list_problems, problems_of
 from clflow.study.settings import StudySettings
-from clflow.synthesis.registry import GENERATORS
+from clflow.synthesis.registry import GENERATORS, MIXTURE
 from clflow.synthesis.settings import SynthesizeSettings
 from clflow.tables.settings import TabulateSettings
 
@@ -26,6 +29,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "prepare": PrepareSettings,
     "synthesize": SynthesizeSettings,
     "evaluate": EvaluateSettings,
+    "optimism": OptimismSettings,
+    "cost": CostSettings,
     "tabulate": TabulateSettings,
 }
 
@@ -50,6 +55,7 @@ def _problems(params: Mapping[str, Any]) -> Iterator[str]:
         yield from _section_problems(params, name, model)
     yield from _name_problems(params)
     yield from _train_problems(params)
+    yield from choice_problems(params)
 
 
 def _section_problems(
@@ -74,9 +80,18 @@ def _name_problems(params: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(layout, str) and layout not in layout_names():
         yield f"study.layout: {unknown_name('layout', layout, layout_names())}"
     synthesize = params.get("synthesize")
-    generator = synthesize.get("generator") if isinstance(synthesize, Mapping) else None
-    if isinstance(generator, str) and generator not in GENERATORS:
-        yield f"synthesize.generator: {unknown_name('generator', generator, GENERATORS)}"
+    if isinstance(synthesize, Mapping):
+        yield from _generator_problems(synthesize)
+
+
+def _generator_problems(synthesize: Mapping[str, Any]) -> Iterator[str]:
+    generator, allowed = synthesize.get("generator"), (*GENERATORS, MIXTURE)
+    if isinstance(generator, str) and generator not in allowed:
+        yield f"synthesize.generator: {unknown_name('generator', generator, allowed)}"
+    mixture = synthesize.get("mixture")
+    for name in mixture if isinstance(mixture, Mapping) else ():
+        if isinstance(name, str) and name not in GENERATORS:
+            yield f"synthesize.mixture.{name}: {unknown_name('generator', name, GENERATORS)}"
 
 
 def _train_problems(params: Mapping[str, Any]) -> Iterator[str]:

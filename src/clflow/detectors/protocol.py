@@ -7,10 +7,12 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
+from torch import nn
 
 from clflow.data.source import ImageSource
 
 Box = tuple[int, int, int, int]
+Observer = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,15 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a detector may keep what can be made again: a run's checkpoint, images' features."""
+    """Where a detector may keep what can be made again: a run's checkpoint, images' features.
+
+    `observer` is called after each training step, of a method that has such, with the number of
+    steps done. It may score the detector; it must not change it.
+    """
 
     checkpoint: Path | None = None
     features: Path | None = None
+    observer: Observer | None = None
 
 
 @dataclass(frozen=True)
@@ -58,11 +65,15 @@ class Scores:
 
 
 class Detector(Protocol):
-    """An anomaly detector for one category."""
+    """An anomaly detector for one category; the modules it holds beside `backbone` are its own."""
 
     history_: list[dict[str, float]]
 
     def __init__(self, settings: Any) -> None: ...
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The frozen network whose features it reads: uint8 images [N, 3, H, W] to maps."""
 
     def fit(
         self, data: TrainingData, generator: torch.Generator, workspace: Workspace = ...

@@ -1,21 +1,42 @@
-"""Methods by name; a method's code is imported only when it is asked for."""
+"""Methods by name: one file in `methods` each; its code is imported only when it is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
+from ruamel.yaml import YAML
 
 from clflow.detectors.merge import merged
 from clflow.detectors.protocol import Detector
-from clflow.errors import unknown_name
+from clflow.errors import SettingsError, unknown_name
 
-METHODS = {
-    "clflow": "clflow.detectors.clflow",
-    "clflow_paper": "clflow.detectors.clflow_paper",
-    "fastflow": "clflow.detectors.fastflow",
-}
+FOLDER = Path(__file__).parent / "methods"
+METHODS = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+class MethodFile(BaseModel):
+    """The content of a method's file; `module:name` says where code is.
+
+    `defaults` lie over the settings in `base`. `length` is the dotted name of the setting that a
+    shortened study scales, none for a method that does not iterate. `requires` are the packages of
+    an extra. `notes` say in what a result differs from the published method, with settings filled
+    in.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    settings: str
+    detector: str
+    base: str | None = None
+    length: str | None = None
+    requires: tuple[str, ...] = ()
+    notes: str = ""
+    defaults: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -26,20 +47,49 @@ class Method:
     settings_model: type[BaseModel]
     defaults: Mapping[str, Any]
     detector: str
+    length: str | None = None
+    requires: tuple[str, ...] = ()
+    notes: str = ""
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return `values` over the method's defaults, section by section."""
         return merged(self.defaults, values)
 
     def shortened(self, settings: Mapping[str, Any], step_fraction: float) -> dict[str, Any]:
-        """Return complete settings with that fraction of the training steps, at least one."""
-        steps = max(1, round(step_fraction * settings["training"]["steps"]))
-        return merged(settings, {"training": {"steps": steps}})
+        """Return complete settings with that fraction of the steps or epochs, at least one."""
+        if self.length is None:
+            return dict(settings)
+        *parents, key = self.length.split(".")
+        whole = reduce(lambda section, name: section[name], parents, settings)[key]
+        change: dict[str, Any] = {key: max(1, round(step_fraction * whole))}
+        for parent in reversed(parents):
+            change = {parent: change}
+        return merged(settings, change)
+
+    def describe(self, settings: Mapping[str, Any]) -> str:
+        """Return the notes with complete settings filled in; empty if there is nothing to say."""
+        return self.notes.format(**settings)
+
+    def check_installed(self) -> None:
+        """Refuse a method whose packages are not installed.
+
+        Raises:
+            SettingsError: see above.
+        """
+        if missing := [name for name in self.requires if find_spec(name) is None]:
+            raise SettingsError(
+                f"method {self.name!r} needs {' and '.join(missing)}, which the extra `peers` "
+                "brings: run `make peers`, or leave the method out of study.methods"
+            )
 
     def detector_class(self) -> type[Detector]:
-        """Import and return the detector class."""
-        module, name = self.detector.split(":")
-        return getattr(import_module(module), name)
+        """Import and return the detector class.
+
+        Raises:
+            SettingsError: the packages it needs are not installed.
+        """
+        self.check_installed()
+        return _load(self.detector)
 
 
 def find_method(name: str) -> Method:
@@ -50,5 +100,35 @@ def find_method(name: str) -> Method:
     """
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
-    module = import_module(METHODS[name])
-    return Method(name, module.Settings, module.DEFAULTS, module.DETECTOR)
+    file = read_method_file(name)
+    base = {} if file.base is None else _load(file.base)
+    return Method(
+        name=name,
+        settings_model=_load(file.settings),
+        defaults=merged(base, file.defaults),
+        detector=file.detector,
+        length=file.length,
+        requires=file.requires,
+        notes=file.notes,
+    )
+
+
+def read_method_file(name: str) -> MethodFile:
+    """Return the content of a known method's file."""
+    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    return MethodFile.model_validate(YAML(typ="safe", pure=True).load(text))
+
+
+def method_sections(sections: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the sections of `train` by method; `anomalib.padim` is the key padim of anomalib."""
+    families = {name.rpartition(".")[0] for name in METHODS} - {""}
+    for key, values in sections.items():
+        if key in families and isinstance(values, Mapping):
+            yield from ((f"{key}.{name}", section) for name, section in values.items())
+        else:
+            yield str(key), values
+
+
+def _load(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(import_module(module), name)

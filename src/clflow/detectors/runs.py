@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import platform
 import shutil
 import time
@@ -40,6 +41,8 @@ class Run:
 
     def description(self, seed: int) -> dict[str, Any]:
         """Return the content of run.json."""
+        notes = self.method.describe(self.settings)
+        libraries = (*LIBRARIES, *self.method.requires)
         return {
             "study": self.study,
             "dataset": self.dataset,
@@ -49,9 +52,9 @@ class Run:
             "settings": self.settings,
             "digests": {"manifest": self.manifest_digest, "bank": self.bank_digest},
             "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in LIBRARIES},
+            | {name: version(name) for name in libraries},
             "device": pick_device().type,
-        }
+        } | ({"notes": notes} if notes else {})
 
 
 def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -> dict[int, float]:
@@ -61,8 +64,10 @@ def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -
     that decides the result, and taken up again.
 
     Raises:
+        SettingsError: the method's packages are not installed.
         TrainingError: a run diverged; nothing is put in place.
     """
+    run.method.check_installed()
     work = _work_folder(run)
     seconds = {seed: _train_seed(run, data, seed, work) for seed in seeds}
     with atomic_folder(out) as folder:
@@ -117,3 +122,8 @@ def _work_folder(run: Run) -> Path:
 def load_run(method: Method, folder: Path) -> Detector:
     """Return the trained detector of one seed."""
     return method.detector_class().load(folder)
+
+
+def run_notes(folder: Path) -> str:
+    """Return in what a trained model differs from its published method; empty if in nothing."""
+    return json.loads((folder / "run.json").read_text(encoding="utf-8")).get("notes", "")

@@ -43,14 +43,14 @@ def build_study(preset: str, choice: Choice) -> StudySettings:
     """Return the study of a preset.
 
     Raises:
-        SettingsError: an unknown preset, method or category, a seed that is negative or repeated;
-            `folder` without a root, `demo` with one.
+        SettingsError: an unknown preset, method or category, a method that is not installed, a seed
+            that is negative or repeated; `folder` without a root, `demo` with one.
         DataError: the root is no folder or holds no category.
     """
     if preset not in preset_names():
         raise unknown_name("preset", preset, preset_names())
     for method in choice.methods:
-        find_method(method)
+        find_method(method).check_installed()
     if preset == "folder":
         return _own_folder(choice)
     if preset == DEMO:

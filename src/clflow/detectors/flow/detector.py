@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from clflow.backbones.network import build_backbone
+from clflow.backbones.network import Backbone, build_backbone
 from clflow.data.source import ImageSource
 from clflow.detectors.device import pick_device
 from clflow.detectors.flow.dataset import (
@@ -49,6 +49,11 @@ class FlowDetector:
         self.normalizations_ = nn.ModuleList()
         self.densities_ = nn.ModuleList()
 
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen network whose features the flows model."""
+        return self.store.backbone
+
     def fit(
         self, data: TrainingData, generator: torch.Generator, workspace: Workspace = NO_WORKSPACE
     ) -> Self:
@@ -61,10 +66,16 @@ class FlowDetector:
         seed = int(torch.randint(2**62, (), generator=generator))
         features = self._training_features(data, workspace, torch.Generator().manual_seed(seed))
         self._new_densities([level.shape[1] for level in features.good], seed)
-        self.history_ = train(
-            self.densities_, features, self.settings, seed, self.device, workspace.checkpoint
-        )
         self.normalizations_.to(self.device)
+        self.history_ = train(
+            self.densities_,
+            features,
+            self.settings,
+            seed,
+            self.device,
+            workspace.checkpoint,
+            workspace.observer,
+        )
         return self
 
     @torch.inference_mode()

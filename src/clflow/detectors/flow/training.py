@@ -12,6 +12,7 @@ from clflow.detectors.flow.dataset import TrainingFeatures
 from clflow.detectors.flow.density import LevelDensity
 from clflow.detectors.flow.objective import Objective, draw_batch
 from clflow.detectors.flow.settings import FlowSettings, TrainingSettings
+from clflow.detectors.protocol import Observer
 from clflow.errors import TrainingError
 from clflow.progress import track
 
@@ -23,11 +24,12 @@ def train(
     seed: int,
     device: torch.device,
     checkpoint: Path | None = None,
+    observer: Observer | None = None,
 ) -> History:
     """Train the densities in place and return the history.
 
     Every random choice of a step follows from (seed, step), so a resumed run gives the weights of
-    an unbroken one.
+    an unbroken one, and an observed run those of one that is not.
 
     Raises:
         TrainingError: the loss or its gradient is not finite, or the loss diverged.
@@ -43,6 +45,8 @@ def train(
             last or (step + 1) % settings.training.checkpoint_every == 0
         ):
             save_checkpoint(checkpoint, densities, loop.optimizer, step + 1, loop.history)
+        if observer is not None:
+            observer(step + 1)
     return loop.history
 
 
