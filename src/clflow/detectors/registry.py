@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -113,6 +113,7 @@ def find_method(name: str) -> Method:
     )
 
 
+@cache
 def read_method_file(name: str) -> MethodFile:
     """Return the content of a known method's file."""
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
