@@ -127,7 +127,7 @@ def test_second_run_runs_nothing(clone: Clone, first: Finished) -> None:
         ),
         pytest.param(PARAMS, settings({"tabulate.digits": 2}), stages(()), id="other-tables"),
         pytest.param(
-            "src/clflow/detectors/clflow.py",
+            "src/clflow/detectors/methods/clflow.yaml",
             comment,
             stages(FITTED, methods=["clflow"]),
             id="code-of-a-method",

@@ -13,7 +13,7 @@ from clflow.data.download_settings import DownloadSettings
 from clflow.data.layouts import layout_names
 from clflow.data.settings import PrepareSettings
 from clflow.detectors.chosen import choice_problems
-from clflow.detectors.registry import METHODS, find_method
+from clflow.detectors.registry import METHODS, find_method, method_sections
 from clflow.errors import SettingsError, unknown_name
 from clflow.evaluation.settings import EvaluateSettings
 from clflow.optimism.settings import OptimismSettings
@@ -99,15 +99,16 @@ def _train_problems(params: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(sections, Mapping):
         yield _no_section("train", sections)
         return
-    for name, values in sections.items():
+    by_method = dict(method_sections(sections))
+    for name, values in by_method.items():
         if name not in METHODS:
-            yield f"train: {unknown_name('method', str(name), METHODS)}"
+            yield f"train: {unknown_name('method', name, METHODS)}"
         elif not isinstance(values, Mapping):
             yield _no_section(f"train.{name}", values)
         else:
             method = find_method(name)
             yield from problems_of(method.settings_model, method.complete(values), f"train.{name}")
-    yield from _study_methods(params, sections)
+    yield from _study_methods(params, by_method)
 
 
 def _study_methods(params: Mapping[str, Any], sections: Mapping[str, Any]) -> Iterator[str]:

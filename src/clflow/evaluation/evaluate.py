@@ -13,7 +13,7 @@ from clflow.data.records import Manifest, Record
 from clflow.detectors.inputs import image_files, validation_anomalies
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.detectors.registry import Method
-from clflow.detectors.runs import load_run
+from clflow.detectors.runs import load_run, run_notes
 from clflow.evaluation.measure import CategoryScores, Metrics, measure, protocol, record_mask
 from clflow.evaluation.overlays import write_overlays
 from clflow.evaluation.settings import EvaluateSettings
@@ -55,7 +55,9 @@ def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings)
         say(f"{method} {category} seed {seed}: {_headline(measured.metrics)}")
         if measured.aupimo.undefined:
             say(f"AUPIMO is left empty: {measured.aupimo.undefined}")
-    write_json(result_path(*key), _result(subject, metrics, protocol(settings, size)))
+    notes = run_notes(seed_folder(*key, seeds[0]))
+    result = _result(subject, metrics, protocol(settings, size))
+    write_json(result_path(*key), result | ({"notes": notes} if notes else {}))
 
 
 def _score(detector: Detector, subject: Subject) -> CategoryScores:
