@@ -174,7 +174,7 @@ class Picky:
         mask = np.zeros(destination.shape[:2], bool)
         mask[3:9, 4:8] = True
         image = np.where(mask[..., None], source, destination)
-        return Synthetic(image, mask, mask.astype(np.float32), component_boxes(mask), ())
+        return Synthetic(image, mask, component_boxes(mask), (), lambda: mask.astype(np.float32))
 
 
 def test_failures_are_retried_counted_and_left_out(

@@ -34,7 +34,8 @@ def stage() -> Iterator[tuple[StudySettings, dict[str, Any]]]:
 
 def use_deterministic_torch() -> None:
     """Make torch refuse operations whose result varies from run to run."""
-    import_module("torch").use_deterministic_algorithms(True)
+    # as use_deterministic_algorithms(True), without importing the compiler
+    import_module("torch").set_deterministic_debug_mode("error")
 
 
 def worker_count() -> int:

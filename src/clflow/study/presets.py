@@ -21,7 +21,7 @@ DEMO = "demo"
 # the demo shows the whole pipeline within minutes on two cores
 DEMO_METHODS = ("fastflow", "clflow")
 DEMO_SEEDS = (0,)
-DEMO_STEP_FRACTION = 0.25
+DEMO_STEP_FRACTION = 0.2
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.errors import DataError
+from clflow.synthesis.pixels import channel_mean, majority
 
 Kind = Literal["object", "texture"]
 Item = TypeVar("Item")
@@ -43,8 +44,7 @@ class Background:
 
 def object_mask(image: NDArray[np.uint8], brightness: float, threshold: float) -> NDArray[np.bool_]:
     """Return where an image [H, W, 3] differs from its background, after a 7x7 median, [H, W]."""
-    differs = np.abs(_brightness(image) - brightness) > threshold
-    return np.asarray(cv2.medianBlur(differs.astype(np.uint8), _MASK_MEDIAN) > 0)
+    return majority(np.abs(channel_mean(image) - brightness) > threshold, _MASK_MEDIAN)
 
 
 def measure_background(images: Sequence[NDArray[np.uint8]]) -> Background:
@@ -62,7 +62,7 @@ def measure_background(images: Sequence[NDArray[np.uint8]]) -> Background:
     chosen = spread(images, MEASURED_IMAGES)
     if not chosen:
         raise DataError("the background cannot be measured without images; prepare the data first")
-    brightness = float(np.median(np.concatenate([_brightness(i)[_frame(i)] for i in chosen])))
+    brightness = float(np.median(np.concatenate([channel_mean(i)[_frame(i)] for i in chosen])))
     threshold = max(_otsu(chosen, brightness), SMALLEST_THRESHOLD)
     masks = [object_mask(image, brightness, threshold) for image in chosen]
     frame = _share(m[_frame(i)] for m, i in zip(masks, chosen, strict=True))
@@ -89,10 +89,6 @@ def _decide(whole: float, frame: float, interior: float) -> tuple[Kind, str]:
     return "object", f"object: {shares}"
 
 
-def _brightness(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return image.mean(axis=2, dtype=np.float32)
-
-
 def _frame(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     height, width = image.shape[:2]
     border = max(1, min(FRAME_WIDTH, min(height, width) // 8))
@@ -102,7 +98,7 @@ def _frame(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _otsu(images: Sequence[NDArray[np.uint8]], brightness: float) -> float:
-    distances = [np.abs(_brightness(image) - brightness).ravel() for image in images]
+    distances = [np.abs(channel_mean(image) - brightness).ravel() for image in images]
     levels = np.concatenate(distances).round().astype(np.uint8)[:, None]
     threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     return float(threshold)

@@ -1,5 +1,7 @@
 """The end of every generator: what changed becomes mask, label and boxes."""
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +28,13 @@ def finish(
     mask = change_mask(change, settings.tolerance, despeckle=settings.despeckle)
     if not mask.any():
         return None
-    label = make_label(
-        settings.label, change, mask, settings.logistic_k, settings.logistic_x0, factor
+    draw_label = partial(
+        make_label,
+        settings.label,
+        change,
+        mask,
+        settings.logistic_k,
+        settings.logistic_x0,
+        factor,
     )
-    return Synthetic(image, mask, label, component_boxes(mask), patches)
+    return Synthetic(image, mask, component_boxes(mask), patches, draw_label)

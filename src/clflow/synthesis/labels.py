@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from clflow.synthesis.pixels import channel_mean, majority
+
 LabelKind = Literal["binary", "intensity", "logistic", "continuous"]
 
 _MASK_MEDIAN = 5
@@ -17,9 +19,7 @@ def mean_change(
     before: NDArray[np.uint8], after: NDArray[np.uint8], inside: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Return the mean absolute change over channels in grey levels [H, W], 0 outside `inside`."""
-    difference = np.abs(before.astype(np.int16) - after)
-    change: NDArray[np.float32] = difference.mean(axis=2, dtype=np.float32) * inside
-    return change
+    return np.where(inside, channel_mean(cv2.absdiff(before, after)), np.float32(0))
 
 
 def change_mask(
@@ -29,7 +29,7 @@ def change_mask(
     exceeds = change > tolerance
     if not despeckle:
         return exceeds
-    return np.asarray(cv2.medianBlur(exceeds.astype(np.uint8), _MASK_MEDIAN) > 0)
+    return majority(exceeds, _MASK_MEDIAN)
 
 
 def make_label(

@@ -18,9 +18,11 @@ def perlin_noise(
     (row, y), (column, x) = (_cell(side, count) for side, count in zip(shape, cells, strict=True))
 
     def corner(dy: int, dx: int) -> NDArray[np.float64]:
-        at = np.ix_(row + dy, column + dx)
-        product: NDArray[np.float64] = down[at] * (y - dy)[:, None] + across[at] * (x - dx)
-        return product
+        gradients = (way[row + dy].take(column + dx, axis=1) for way in (down, across))
+        along_y, along_x = gradients
+        along_y *= (y - dy)[:, None]
+        along_x *= x - dx
+        return np.add(along_y, along_x, out=along_y)
 
     fade_y, fade_x = _fade(y)[:, None], _fade(x)
     top = corner(0, 0) + fade_x * (corner(0, 1) - corner(0, 0))

@@ -31,5 +31,7 @@ def interpolate(
     weight: float,
 ) -> NDArray[np.uint8]:
     """Return (1 - weight) * below + weight * above where `region` [H, W] is set, else below."""
-    mixed = np.rint((1 - weight) * below.astype(np.float64) + weight * above).astype(np.uint8)
-    return np.where(region[..., None], mixed, below)
+    mixed = (1 - weight) * below[region].astype(np.float64) + weight * above[region]
+    result = below.copy()
+    result[region] = np.rint(mixed)
+    return result

@@ -1,6 +1,8 @@
 """One synthetic anomaly: what every generator returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -15,16 +17,21 @@ Box = tuple[int, int, int, int]
 class Synthetic:
     """An image with a synthetic anomaly and where it is.
 
-    image: uint8 [H, W, 3] RGB; mask: bool [H, W], the visibly changed pixels; label: float32
-    [H, W], the training target; boxes: half-open pixel boxes (x0, y0, x1, y1), tight around the
-    8-connected components of the mask; patches: one dict of plain numbers per pasted patch.
+    image: uint8 [H, W, 3] RGB; mask: bool [H, W], the visibly changed pixels; boxes: half-open
+    pixel boxes (x0, y0, x1, y1), tight around the 8-connected components of the mask; patches: one
+    dict of plain numbers per pasted patch; draw_label makes the label when it is asked for.
     """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
-    label: NDArray[np.float32]
     boxes: tuple[Box, ...]
     patches: tuple[dict[str, list[int]], ...]
+    draw_label: Callable[[], NDArray[np.float32]]
+
+    @cached_property
+    def label(self) -> NDArray[np.float32]:
+        """The training target [H, W]; a bank never needs it, and it costs more than the rest."""
+        return self.draw_label()
 
 
 def component_boxes(mask: NDArray[np.bool_]) -> tuple[Box, ...]:
