@@ -15,7 +15,7 @@ def main() -> None:
     with stage() as (study, params):
         settings = parse(TabulateSettings, section(params, "tabulate"), "tabulate")
         sources = Sources(results_folder(study.name), scores_root(study.name))
-        report = write_tables(study, sources, settings, TABLES)
+        report = write_tables(study, sources, settings, TABLES, section(params, "train"))
         write_ranks(report, ranks_folder(study.name))
         track("track_tables", study.name)
 

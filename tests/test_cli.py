@@ -142,6 +142,25 @@ def test_data_that_cannot_be_looked_at(clflow: Command, words: str, message: str
     assert message in err
 
 
+def test_tables_of_the_readme_are_checked_and_written(clflow: Command) -> None:
+    table = "| x |\n|--:|\n| 1 |"
+    Path("summary.md").write_text(f"## First\n\n{table}\n")
+    readme = f"First:\n\n<!-- from summary.md -->\n{table}\n<!-- end -->\n"
+    Path("README.md").write_text(readme)
+    assert clflow("table", "--check") == (0, "README.md: 1 blocks, all as in their files\n", "")
+    Path("README.md").write_text(readme.replace("1", "2"))
+    code, out, err = clflow("table", "--check")
+    assert (code, out) == (1, "")
+    assert err.endswith("\n  line 3, First (from summary.md)\n")
+    assert clflow("table", "--write") == (0, "README.md: 1 blocks changed\n", "")
+    assert Path("README.md").read_text() == readme
+
+
+@pytest.mark.parametrize("flags", [[], ["--check", "--write"]])
+def test_tables_are_either_checked_or_written(clflow: Command, flags: list[str]) -> None:
+    assert clflow("table", *flags).code == 2
+
+
 def test_wrong_usage_is_told_apart_from_a_failed_command(clflow: Command) -> None:
     assert clflow("study", "use", "demo", "--seed", "one").code == 2
     assert clflow("study", "user").code == 2

@@ -5,23 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from clflow.tables.quoted import Quote, current, find_quotes
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"<!-- from (\S+) -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
+QUOTES = find_quotes(README)
 
 
-@pytest.mark.parametrize(("name", "block"), BLOCKS, ids=[name for name, _ in BLOCKS])
-def test_quoted_table_is_in_its_file(name: str, block: str) -> None:
-    source = (ROOT / name).read_text(encoding="utf-8")
-    tables = [part for part in block.strip().split("\n\n") if part]
-    assert tables
-    for table in tables:
-        assert table in source
+@pytest.mark.parametrize("quote", QUOTES, ids=[f"{q.file} line {q.line}" for q in QUOTES])
+def test_quoted_table_is_that_of_its_file(quote: Quote) -> None:
+    assert quote.text == current(quote, ROOT)
 
 
 def test_readme_quotes_each_saved_study() -> None:
     saved = {path.name for path in (ROOT / "results/studies").iterdir()}
-    assert saved == {name.split("/")[2] for name, _ in BLOCKS if name.startswith("results/studies")}
+    files = [quote.file for quote in QUOTES]
+    assert saved == {name.split("/")[2] for name in files if name.startswith("results/studies")}
 
 
 def test_linked_files_exist() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from measured import write_cost, write_optimism
 from ruamel.yaml import YAML
 from run_files import scores_of, write_scores
 
@@ -12,6 +13,7 @@ from clflow.errors import SettingsError, StorageError
 from clflow.files import write_json
 from clflow.study.settings import StudySettings
 from clflow.tables import saved as saved_module
+from clflow.tables.diagnosis import Places
 from clflow.tables.intervals import interval_table
 from clflow.tables.metrics import METRICS
 from clflow.tables.results import csv_text, load_results
@@ -87,6 +89,7 @@ def save(root: Path, name: str = "first", *, replace: bool = False) -> Path:
         root / "results" / "studies",
         "dvc repro on a laptop",
         scores=root / "scores" / "small",
+        diagnoses=Places(root / "results/cost/small", root / "results/optimism/small"),
         replace=replace,
     )
 
@@ -99,6 +102,7 @@ def test_only_the_numbers_of_the_study_are_saved(root: Path) -> None:
         "comparisons.csv",
         "environment.json",
         "intervals.csv",
+        "published.csv",
         "results.csv",
         "runs/clflow/bolt.json",
         "runs/clflow/washer.json",
@@ -131,6 +135,28 @@ def test_intervals_can_be_rechecked_from_what_is_saved(root: Path) -> None:
     settings = TabulateSettings.model_validate(kept)
     again = interval_table(load_results(folder / "results.csv"), scores, settings)
     assert csv_text(again) == (folder / "intervals.csv").read_text()
+
+
+def test_cost_and_optimism_gap_are_saved_where_they_were_measured(root: Path) -> None:
+    write_cost(root / "results/cost/small", "clflow")
+    points = [[{"image_auroc": 0.6}, {"image_auroc": 0.85}], [{"image_auroc": 0.85}]]
+    write_optimism(root / "results/optimism/small", "clflow", "bolt", points)
+    folder = save(root)
+    for name, mark in (("summary.md", "## "), ("summary.tex", r"\caption{")):
+        before, after = (path.read_text() for path in (root / "tables" / name, folder / name))
+        assert after.startswith(before)
+        for title in ("Cost", "Optimism gap"):
+            assert f"{mark}{title}" in after[len(before) :]
+    assert (folder / "cost.csv").read_text().startswith("method,category,device,")
+    assert (folder / "optimism.csv").read_text().startswith("category,method,seeds,metric,last,")
+    assert (root / "tables/summary.md").read_text().count("## Cost") == 0
+
+
+def test_a_malformed_cost_stops_a_save(root: Path) -> None:
+    write_cost(root / "results/cost/small", "clflow").write_text("{}")
+    with pytest.raises(SettingsError, match=r"cannot be saved: .*clflow\.json is malformed"):
+        save(root)
+    assert not (root / "results" / "studies").exists()
 
 
 def test_scores_that_are_too_large_are_left_out_and_named(
@@ -197,6 +223,7 @@ def test_a_saved_study_is_replaced_only_when_asked(root: Path) -> None:
         "tables/summary.tex",
         "tables/intervals.csv",
         "tables/comparisons.csv",
+        "tables/published.csv",
         "results/runs/small/clflow/washer.json",
     ],
 )

@@ -285,3 +285,15 @@ def test_saved_scores_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("path,label\n")
     with pytest.raises(DataError, match=r"a\.csv"):
         load_saved_scores(tmp_path / "a.csv")
+
+
+def test_what_a_method_differs_in_is_a_note(folder: Path, tmp_path: Path) -> None:
+    study, sources = write_full_study(folder, VALUES)
+    seeds = {c: {s: {"image_auroc": v} for s, v in enumerate(VALUES[c]["x"])} for c in VALUES}
+    for category in VALUES:
+        write_run(folder, "x", category, seeds[category], notes="not smoothed.")  # type: ignore[arg-type]
+    text = text_of(read_report(study, sources, SETTINGS), study, sources, tmp_path / "one")
+    assert "\n- x: not smoothed.\n" in text
+    write_run(folder, "x", "b", seeds["b"], notes="smoothed")  # type: ignore[arg-type]
+    text = text_of(read_report(study, sources, SETTINGS), study, sources, tmp_path / "two")
+    assert "\n- x on a: not smoothed.\n- x on b: smoothed.\n" in text

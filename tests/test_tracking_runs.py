@@ -18,6 +18,7 @@ from tracked_study import (
 )
 
 from clflow.errors import DataError
+from clflow.tables.places import TABLE_FILES
 from clflow.tracking.changes import Changes
 from clflow.tracking.runs import log_evaluation, log_tables, log_training
 
@@ -119,6 +120,21 @@ def test_tables_are_a_run_and_means_belong_to_the_methods(root: Path) -> None:
     clflow, fastflow = runs_of(root, "method")
     assert clflow.data.metrics == {"mean_image_auroc": pytest.approx(0.8)}
     assert fastflow.data.metrics == {"mean_ap": 0.25}
+
+
+def test_all_table_files_are_uploaded_and_a_changed_one_makes_a_new_run(root: Path) -> None:
+    write_study(root)
+    for name in TABLE_FILES:
+        path = root / "tables" / name
+        path.write_text(path.read_text() if path.exists() else "a\n")
+    log_tables(root, "demo", Path("tables"))
+    (tables,) = runs_of(root, "tables")
+    assert artifacts_of(root, tables) == set(TABLE_FILES)
+    assert not log_tables(root, "demo", Path("tables")).created
+    (root / "tables/intervals.csv").write_text("b\n")
+    assert len(log_tables(root, "demo", Path("tables")).created) == 1
+    clflow, _ = runs_of(root, "method")
+    assert len(history_of(root, clflow, "mean_image_auroc")) == 1
 
 
 def test_a_model_moved_by_hand_is_refused(root: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from clflow.cli import data, study, synth, track
+from clflow.cli.table import table
 from clflow.errors import ClflowError
 
 app = typer.Typer(
@@ -12,6 +13,7 @@ app = typer.Typer(
 )
 for name, group in (("study", study), ("data", data), ("synth", synth), ("track", track)):
     app.add_typer(group.app, name=name)
+app.command("table")(table)
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from clflow.tables.beside import LEAD, BesideTable, beside_tables, remarks
 from clflow.tables.flags import MARK
-from clflow.tables.report import Report, interval_cells
+from clflow.tables.report import Diagnosis, Report, interval_cells
 from clflow.tables.summary import Cell, Summary, rows_of, summarize
 
 _SPECIAL = str.maketrans(
@@ -19,6 +20,9 @@ _SPECIAL = str.maketrans(
         "±": r"$\pm$",
         "α": r"$\alpha$",
         "†": r"$^\dagger$",
+        "‡": r"$^\ddagger$",
+        "×": r"$\times$",
+        "→": r"$\to$",
         "–": "--",
         # At the start of a row these would be arguments of the \\ before it.
         "[": "{[}",
@@ -35,9 +39,20 @@ def escape(text: str) -> str:
 
 
 def render_latex(report: Report) -> str:
-    """Return one table environment per metric of the settings, and one of intervals."""
+    """Return a table environment per metric, one of intervals, and those of published values."""
     tables = [_metric(report, summarize(report.results, m)) for m in report.settings.metrics]
-    return "\n".join(["% Needs \\usepackage{booktabs}.\n", *tables, _intervals(report)])
+    return "\n".join(
+        ["% Needs \\usepackage{booktabs}.\n", *tables, _intervals(report), *_published(report)]
+    )
+
+
+def diagnosis_text(diagnosis: Diagnosis, study: str) -> str:
+    """Return a table environment, and what is to know about it."""
+    body = [[escape(cell) for cell in row] for row in diagnosis.cells.itertuples(index=False)]
+    caption = f"{diagnosis.title}. {diagnosis.lead}"
+    label, columns = label_of(study, diagnosis.name), list(diagnosis.cells.columns)
+    text = environment(caption, label, columns, body, last_apart=False)
+    return "\n".join([text, *([items(diagnosis.notes)] if diagnosis.notes else [])])
 
 
 def _metric(report: Report, summary: Summary) -> str:
@@ -45,7 +60,8 @@ def _metric(report: Report, summary: Summary) -> str:
     cells = [cell for row in rows for cell in row.cells]
     caption = _caption(report, summary.metric.title, cells)
     body = [[escape(row.label), *map(_cell, row.cells)] for row in rows]
-    return _table(caption, _label(report.study, summary.metric.name), summary.methods, body)
+    label = label_of(report.study, summary.metric.name)
+    return environment(caption, label, ["Category", *summary.methods], body)
 
 
 def _intervals(report: Report) -> str:
@@ -56,22 +72,54 @@ def _intervals(report: Report) -> str:
         f"{report.interval_title}, on {report.dataset}: percentile bootstrap over test images, "
         "mean over seeds."
     )
-    return _table(caption, _label(report.study, "intervals"), summary.methods, body)
+    label = label_of(report.study, "intervals")
+    return environment(caption, label, ["Category", *summary.methods], body)
 
 
-def _table(caption: str, label: str, methods: Sequence[str], body: list[list[str]]) -> str:
+def _published(report: Report) -> list[str]:
+    tables = beside_tables(report)
+    return [
+        *(_beside(report, table) for table in tables),
+        *([items(remarks(report))] if tables else []),
+    ]
+
+
+def _beside(report: Report, table: BesideTable) -> str:
+    caption = f"{table.title} on {report.dataset} beside published values. {LEAD}"
+    body = [[escape(text) for text in row] for row in table.rows]
+    label = label_of(report.study, f"published-{table.metric}")
+    return environment(caption, label, table.columns, body, last_apart=False)
+
+
+def items(lines: Sequence[str]) -> str:
+    """Return a list of texts."""
+    body = "\n".join(rf"\item {escape(line)}" for line in lines)
+    return f"\\begin{{itemize}}\n{body}\n\\end{{itemize}}\n"
+
+
+def environment(
+    caption: str,
+    label: str,
+    columns: Sequence[str],
+    body: Sequence[list[str]],
+    *,
+    last_apart: bool = True,
+) -> str:
+    """Return a table environment; cells of `body` are LaTeX, all else is text to escape.
+
+    A rule sets the last row, the mean, apart if asked to.
+    """
+    rows = [_line(row) for row in body]
     lines = [
         r"\begin{table}[htbp]",
         r"\centering",
         rf"\caption{{{escape(caption)}}}",
         rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{l{'c' * len(methods)}}}",
+        rf"\begin{{tabular}}{{l{'c' * (len(columns) - 1)}}}",
         r"\toprule",
-        _line(["Category", *map(escape, methods)]),
+        _line([escape(column) for column in columns]),
         r"\midrule",
-        *map(_line, body[:-1]),
-        r"\midrule",
-        _line(body[-1]),
+        *([*rows[:-1], r"\midrule", rows[-1]] if last_apart else rows),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -94,7 +142,8 @@ def _caption(report: Report, title: str, cells: Sequence[Cell]) -> str:
     return text + (f" {MARK} failed or degenerate run." if any(c.flagged for c in cells) else "")
 
 
-def _label(study: str, metric: str) -> str:
+def label_of(study: str, metric: str) -> str:
+    """Return what a table is referred to by."""
     return "tab:" + re.sub(r"[^A-Za-z0-9]+", "-", f"{study}-{metric}")
 
 

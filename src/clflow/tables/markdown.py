@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from clflow.tables.beside import LEAD, TITLE, beside_tables
+from clflow.tables.beside import remarks as published_remarks
 from clflow.tables.differences import category_differences, metric_differences, remarks
 from clflow.tables.flags import MARK
 from clflow.tables.notes import count_table, evidence_lines, notes, protocol_lines, words
-from clflow.tables.report import Report, interval_cells
+from clflow.tables.report import Diagnosis, Report, interval_cells
 from clflow.tables.summary import Cell, Summary, rows_of, summarize
 
 _DECISIONS = ("image_precision", "image_recall", "image_f1", "image_fpr", "image_f1_max")
@@ -37,20 +39,27 @@ def render_markdown(report: Report) -> str:
         "## Decisions at a fixed threshold",
         "Precision, recall, F1 and FPR are at the threshold set from good validation images alone; "
         "F1-max (oracle) is the best F1 of any threshold, chosen with the test labels.",
-        _markdown(_decisions(decisions, report)),
+        table_text(_decisions(decisions, report)),
+        *_published(report),
         "## Protocol",
-        _bullets([*protocol_lines(present, report.seeds), *evidence_lines(report)]),
-        _markdown(count_table(present)),
+        bullets([*protocol_lines(present, report.seeds), *evidence_lines(report)]),
+        table_text(count_table(present)),
         *_section("## Notes", notes(report, list(summaries.values()))),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """Return a section of summary.md."""
+    blocks = [f"## {diagnosis.title}", diagnosis.lead, table_text(diagnosis.cells)]
+    return "\n\n".join([*blocks, *([bullets(diagnosis.notes)] if diagnosis.notes else [])]) + "\n"
 
 
 def _metric(summary: Summary, report: Report) -> str:
     found = rows_of(summary, report.settings.digits, report.marks)
     rows = [[row.label, *map(_cell, row.cells)] for row in found]
     table = pd.DataFrame(rows, columns=["Category", *summary.methods])
-    return f"## {summary.metric.title}\n\n{_markdown(table)}"
+    return f"## {summary.metric.title}\n\n{table_text(table)}"
 
 
 def _intervals(report: Report) -> str:
@@ -58,7 +67,7 @@ def _intervals(report: Report) -> str:
     labels = [*summary.categories, summary.mean_label]
     rows = [[label, *row] for label, row in zip(labels, cells, strict=True)]
     table = pd.DataFrame(rows, columns=["Category", *summary.methods])
-    return f"## {report.interval_title}\n\n{_markdown(table)}"
+    return f"## {report.interval_title}\n\n{table_text(table)}"
 
 
 def _differences(report: Report) -> list[str]:
@@ -70,15 +79,27 @@ def _differences(report: Report) -> list[str]:
     over = []
     if by_metric is not None:
         start = "Means over categories, with the p-value of Wilcoxon's test over categories, "
-        over = [start + "adjusted by Holm for all pairs:", _markdown(by_metric)]
+        over = [start + "adjusted by Holm for all pairs:", table_text(by_metric)]
     return [
         "## Differences",
         "Image AUROC, with the p-value of DeLong's paired test, adjusted by Holm for all tests "
         "of this table:",
-        _markdown(by_category),
+        table_text(by_category),
         *over,
-        _bullets(remarks(comparisons)),
+        bullets(remarks(comparisons)),
     ]
+
+
+def _published(report: Report) -> list[str]:
+    tables = beside_tables(report)
+    if not tables:
+        return []
+    frames = [pd.DataFrame(table.rows, columns=list(table.columns)) for table in tables]
+    texts = [
+        f"### {table.title}, published\n\n{table_text(frame)}"
+        for table, frame in zip(tables, frames, strict=True)
+    ]
+    return [f"## {TITLE}", LEAD, *texts, bullets(published_remarks(report))]
 
 
 def _decisions(summaries: Sequence[Summary], report: Report) -> pd.DataFrame:
@@ -98,16 +119,18 @@ def _cell(cell: Cell) -> str:
     return f"{text} {MARK}" if cell.flagged else text
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def table_text(table: pd.DataFrame) -> str:
+    """Return a table as Markdown; its first column and its header are names to escape."""
     first = table.columns[0]
     escaped = table.assign(**{first: table[first].map(escape)}).rename(columns=escape)
     # Parsed as a number, 0.900 would be printed as 0.9.
     return escaped.to_markdown(index=False, disable_numparse=True)
 
 
-def _bullets(lines: Iterable[str]) -> str:
+def bullets(lines: Iterable[str]) -> str:
+    """Return a list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
-    return [title, _bullets(lines)] if lines else []
+    return [title, bullets(lines)] if lines else []

@@ -59,6 +59,7 @@ def notes(report: Report, summaries: Iterable[Summary]) -> list[str]:
         *flags,
         *(single if len(report.seeds) == 1 else []),
         *_failed(report),
+        *_methods(report.runs),
         *_separated(report.evidence.intervals),
         *_unmarked([run for run in report.runs if run.counts]),
         *undefined,
@@ -69,6 +70,22 @@ def _failed(report: Report) -> list[str]:
     if not any(run.failed_seeds for run in report.runs):
         return []
     return ["A run without a value counts as the worst in tests over categories."]
+
+
+def _methods(runs: Sequence[Run]) -> list[str]:
+    lines: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        if run.notes:
+            lines.setdefault((run.method, run.notes.strip(" .")), []).append(run.category)
+    told = [method for method, _ in lines]
+    return [
+        f"{_place(method, own) if told.count(method) > 1 else method}: {text}."
+        for (method, text), own in lines.items()
+    ]
+
+
+def _place(method: str, categories: Sequence[str]) -> str:
+    return f"{method} on {', '.join(categories)}"
 
 
 def _separated(intervals: pd.DataFrame) -> list[str]:

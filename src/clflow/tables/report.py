@@ -9,6 +9,7 @@ import pandas as pd
 from clflow.tables.evidence import Evidence, marks_of
 from clflow.tables.intervals import RESAMPLED
 from clflow.tables.marks import Marks
+from clflow.tables.ours import Ours
 from clflow.tables.runs import Run
 from clflow.tables.settings import TabulateSettings
 from clflow.tables.summary import OVERALL, UNDEFINED, Summary, summarize
@@ -16,13 +17,15 @@ from clflow.tables.summary import OVERALL, UNDEFINED, Summary, summarize
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """A study's runs, its tidy table and what qualifies it."""
+    """A study's runs, its tidy table, what qualifies it, and published values beside it."""
 
     study: str
     dataset: str
     runs: Sequence[Run]
     results: pd.DataFrame
     evidence: Evidence
+    ours: Ours
+    published: pd.DataFrame
     settings: TabulateSettings
 
     @property
@@ -39,6 +42,18 @@ class Report:
     def interval_title(self) -> str:
         """The title of the table of intervals."""
         return f"Image AUROC, {100 * self.settings.confidence:g} % intervals"
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """A table beside the results: its values, the same for a reader, what to know with it."""
+
+    name: str
+    title: str
+    lead: str
+    values: pd.DataFrame
+    cells: pd.DataFrame
+    notes: tuple[str, ...]
 
 
 def interval_cells(report: Report) -> tuple[Summary, list[list[str]]]:

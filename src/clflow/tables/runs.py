@@ -13,7 +13,10 @@ _REMEDY = "run `dvc repro`"
 
 
 class Run(BaseModel):
-    """Metrics by seed and name, None where undefined; protocol, counts and digests say of what."""
+    """Metrics by seed and name, None where undefined; protocol, counts and digests say of what.
+
+    `notes` say in what the method differs from its published self.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,6 +28,7 @@ class Run(BaseModel):
     counts: dict[str, int]
     digests: dict[str, Any]
     seeds: dict[int, dict[str, FiniteFloat | None]]
+    notes: str = ""
 
     @property
     def failed_seeds(self) -> tuple[int, ...]:
@@ -122,7 +126,13 @@ def _check_metrics(run: Run, seed: int, path: Path) -> None:
 
 
 def _absent(other: Run, method: str, category: str) -> Run:
-    nothing: dict[str, Any] = {"protocol": {}, "counts": {}, "digests": {}, "seeds": {}}
+    nothing: dict[str, Any] = {
+        "protocol": {},
+        "counts": {},
+        "digests": {},
+        "seeds": {},
+        "notes": "",
+    }
     return other.model_copy(update={"method": method, "category": category} | nothing)
 
 

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -15,11 +16,15 @@ from clflow.files import atomic_folder, write_json, write_text
 from clflow.params import parse, read_params, section
 from clflow.progress import say
 from clflow.study.settings import StudySettings
-from clflow.tables.places import scores_root
-from clflow.tables.results import csv_text, read_results
+from clflow.tables import latex, markdown
+from clflow.tables.diagnosis import Places, places_of, read_diagnoses
+from clflow.tables.places import LATEX, MARKDOWN, RESULTS, TABLE_FILES, scores_root
+from clflow.tables.report import Diagnosis
+from clflow.tables.results import csv_text, load_results, read_results
 from clflow.tables.runs import read_runs, run_file
 from clflow.tables.scores import read_scores, saved_scores
-from clflow.tables.write import RESULTS, TABLE_FILES, Sources
+from clflow.tables.settings import TabulateSettings
+from clflow.tables.write import Sources
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SCORE_LIMIT_BYTES = 1_000_000
@@ -48,13 +53,16 @@ def save_study(
     command_note: str | None = None,
     *,
     scores: Path | None = None,
+    diagnoses: Places | None = None,
     replace: bool = False,
 ) -> Path:
     """Copy the numbers of the study in `params` to `out_root`/`name`, and return that folder.
 
-    `results` is results/runs/<study>, `scores` is scores/<study> if not given. Tables, run files,
-    raw image scores, the study, train and tabulate sections and the versions of this installation
-    are saved, never an image or a model. Scores of more than a megabyte are left out, and said so.
+    `results` is results/runs/<study>; scores/<study>, results/cost/<study> and
+    results/optimism/<study> are read if no others are given. Tables, cost and optimism gap where
+    they were measured, run files, raw image scores, the study, train and tabulate sections and the
+    versions of this installation are saved, never an image or a model. Scores of more than a
+    megabyte are left out, and said so.
 
     Raises:
         SettingsError: a bad or taken name, unreadable params, or a study that is not finished.
@@ -66,9 +74,11 @@ def save_study(
     sources = Sources(results, scores or scores_root(study.name))
     _check_finished(study, tables, results)
     texts = _score_texts(study, sources)
+    found = _diagnoses(study, sections["tabulate"], tables, diagnoses or places_of(study.name))
     with atomic_folder(folder) as partial:
         for file in TABLE_FILES:
             shutil.copyfile(tables / file, partial / file)
+        _add_diagnoses(found, study.name, partial)
         _copy_runs(study, results, partial / "runs")
         for category, text in texts.items():
             write_text(partial / "scores" / f"{category}.csv", text)
@@ -118,6 +128,27 @@ def _score_texts(study: StudySettings, sources: Sources) -> dict[str, str]:
         say(f"raw scores are left out: {size:,} bytes, {_SCORE_LIMIT_BYTES:,} are allowed")
         return {}
     return texts
+
+
+def _diagnoses(
+    study: StudySettings, tabulate: Any, tables: Path, places: Places
+) -> list[Diagnosis]:
+    settings = parse(TabulateSettings, tabulate, "tabulate")
+    try:
+        return read_diagnoses(study, places, load_results(tables / RESULTS), settings.digits)
+    except DataError as error:
+        raise SettingsError(f"study {study.name!r} cannot be saved: {error}") from error
+
+
+def _add_diagnoses(found: Sequence[Diagnosis], study: str, folder: Path) -> None:
+    for diagnosis in found:
+        write_text(folder / f"{diagnosis.name}.csv", csv_text(diagnosis.values))
+        for name, text in (
+            (MARKDOWN, markdown.diagnosis_text(diagnosis)),
+            (LATEX, latex.diagnosis_text(diagnosis, study)),
+        ):
+            before = (folder / name).read_text(encoding="utf-8")
+            write_text(folder / name, f"{before}\n{text}")
 
 
 def _copy_runs(study: StudySettings, results: Path, out: Path) -> None:

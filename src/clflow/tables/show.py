@@ -1,4 +1,4 @@
-"""The mean table on a terminal."""
+"""The mean table on a terminal, and the tables of cost and optimism gap where there are any."""
 
 from pathlib import Path
 
@@ -11,12 +11,14 @@ from clflow.errors import DataError
 from clflow.paths import overlays_folder
 from clflow.study.settings import StudySettings
 from clflow.tables.comparisons import load_comparisons
+from clflow.tables.diagnosis import Places, places_of, read_diagnoses
 from clflow.tables.evidence import marks_of
 from clflow.tables.marks import NO_MARKS, Marks
+from clflow.tables.places import COMPARISONS, RESULTS, TABLE_FILES
+from clflow.tables.report import Diagnosis
 from clflow.tables.results import load_results
 from clflow.tables.settings import TabulateSettings
 from clflow.tables.summary import Cell, rows_of, summarize
-from clflow.tables.write import COMPARISONS, RESULTS, TABLE_FILES
 
 _DEFAULTS = TabulateSettings()
 
@@ -46,12 +48,18 @@ def print_summary(
 
 
 def print_results(
-    console: Console, study: StudySettings, tables: Path, settings: TabulateSettings = _DEFAULTS
+    console: Console,
+    study: StudySettings,
+    tables: Path,
+    settings: TabulateSettings = _DEFAULTS,
+    places: Places | None = None,
 ) -> None:
     """Print the mean table of a finished study, and where its tables and pictures are.
 
+    `places` is where its cost and optimism gap are, if these were measured.
+
     Raises:
-        DataError: there are no tables, or they are of another study.
+        DataError: there are no tables, they are of another study, or a file is malformed.
     """
     path = tables / RESULTS
     results = load_results(path)
@@ -65,9 +73,23 @@ def print_results(
             raise DataError(f"{path} is not of the study {study.name!r}; run `dvc repro`")
     marks = marks_of(load_comparisons(tables / COMPARISONS))
     print_summary(console, study.name, results, marks, settings)
-    places = [str(tables / name) for name in TABLE_FILES]
+    found = read_diagnoses(study, places or places_of(study.name), results, settings.digits)
+    for diagnosis in found:
+        print_diagnosis(console, diagnosis)
+    files = [str(tables / name) for name in TABLE_FILES]
     pictures = overlays_folder(study.name, "<method>", "<category>")
-    console.print(Text(f"tables: {', '.join(places)}\npictures: {pictures}"), soft_wrap=True)
+    console.print(Text(f"tables: {', '.join(files)}\npictures: {pictures}"), soft_wrap=True)
+
+
+def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
+    """Print a table with what is to know about it."""
+    table = Table(title=Text(diagnosis.title))
+    for column in diagnosis.cells:
+        table.add_column(Text(str(column)))
+    for row in diagnosis.cells.itertuples(index=False):
+        table.add_row(*map(Text, row))
+    console.print(table)
+    console.print(Text("\n".join([diagnosis.lead, *diagnosis.notes])))
 
 
 def _style(cell: Cell) -> str:

@@ -1,7 +1,9 @@
 """The tabulate stage: from the runs and raw scores of a study to its tables and figures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clflow.errors import DataError
 from clflow.files import write_text
@@ -9,15 +11,24 @@ from clflow.study.settings import StudySettings
 from clflow.tables.evidence import gather_evidence
 from clflow.tables.latex import render_latex
 from clflow.tables.markdown import render_markdown
+from clflow.tables.ours import ours_of
+from clflow.tables.places import (
+    COMPARISONS,
+    INTERVALS,
+    LATEX,
+    MARKDOWN,
+    PUBLISHED,
+    RESULTS,
+    TABLE_FILES,
+)
+from clflow.tables.published import published_table
 from clflow.tables.report import Report
 from clflow.tables.results import csv_text, tidy
 from clflow.tables.runs import read_available_runs
 from clflow.tables.scores import read_scores
 from clflow.tables.settings import TabulateSettings
 
-RESULTS, INTERVALS, COMPARISONS = "results.csv", "intervals.csv", "comparisons.csv"
-MARKDOWN, LATEX = "summary.md", "summary.tex"
-TABLE_FILES = (RESULTS, INTERVALS, COMPARISONS, MARKDOWN, LATEX)
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -29,30 +40,41 @@ class Sources:
 
 
 def write_tables(
-    study: StudySettings, sources: Sources, settings: TabulateSettings, out: Path
+    study: StudySettings,
+    sources: Sources,
+    settings: TabulateSettings,
+    out: Path,
+    train: Mapping[str, Any] = _NOTHING,
 ) -> Report:
     """Write the tables of a study into `out`, and return what they were made from.
 
-    A run that is missing is shown and flagged.
+    A run that is missing is shown and flagged. `train` is the section of that name: it says with
+    what backbone and input size our values were made.
 
     Raises:
         DataError: all runs are missing, or one is malformed, of another data set, or does not fit
             its raw scores.
     """
-    report = read_report(study, sources, settings)
+    report = read_report(study, sources, settings, train)
     texts = {
         RESULTS: csv_text(report.results),
         INTERVALS: csv_text(report.evidence.intervals),
         COMPARISONS: csv_text(report.evidence.comparisons),
+        PUBLISHED: csv_text(report.published),
         MARKDOWN: render_markdown(report),
         LATEX: render_latex(report),
     }
-    for name, text in texts.items():
-        write_text(out / name, text)
+    for name in TABLE_FILES:
+        write_text(out / name, texts[name])
     return report
 
 
-def read_report(study: StudySettings, sources: Sources, settings: TabulateSettings) -> Report:
+def read_report(
+    study: StudySettings,
+    sources: Sources,
+    settings: TabulateSettings,
+    train: Mapping[str, Any] = _NOTHING,
+) -> Report:
     """Read runs and scores of a study and test what they say.
 
     Raises:
@@ -67,4 +89,6 @@ def read_report(study: StudySettings, sources: Sources, settings: TabulateSettin
             )
     results = tidy(runs, study.seeds)
     evidence = gather_evidence(runs, results, read_scores(sources.scores, runs), settings)
-    return Report(study.name, study.dataset, runs, results, evidence, settings)
+    ours = ours_of(study, train)
+    published = published_table(study.dataset, results, settings.published, ours)
+    return Report(study.name, study.dataset, runs, results, evidence, ours, published, settings)

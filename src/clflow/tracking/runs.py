@@ -8,9 +8,10 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from clflow.files import sha256_of
+from clflow.files import digest_of, sha256_of
 from clflow.paths import overlays_folder, scores_folder, seed_folder
 from clflow.progress import say
+from clflow.tables.places import RESULTS, TABLE_FILES
 from clflow.tracking.changes import Changes
 from clflow.tracking.means import load_means
 from clflow.tracking.provenance import repository_tags
@@ -72,26 +73,28 @@ def log_evaluation(root: Path, study: str, method: str, category: str) -> Change
 
 
 def log_tables(root: Path, study: str, tables: Path) -> Changes:
-    """Log the results tables as a run of their own and the means to the run of each method.
+    """Log all tables as a run of their own and the means to the run of each method.
 
     Raises:
         DataError: results.csv is missing or malformed.
         TrackingError: MLflow failed.
     """
     folder = root / tables
-    means = load_means(folder / "results.csv")
-    key = sha256_of(folder / "results.csv")
+    means = load_means(folder / RESULTS)
+    results = sha256_of(folder / RESULTS)
+    files = [folder / name for name in TABLE_FILES if (folder / name).is_file()]
+    key = digest_of([[file.name, sha256_of(file)] for file in files])
     with open_store(root) as store:
         experiment = store.experiment(study)
         for method, metrics in means.items():
-            _log_means(store, _parent(store, experiment, method), metrics, key)
+            _log_means(store, _parent(store, experiment, method), metrics, results)
         identity = {KIND: "tables", KEY: key}
         found = store.find(experiment, identity)
         if found:
             return Changes(unchanged=frozenset([found.id]))
         run = store.start(experiment, "tables", identity | repository_tags(root))
-        for name in ("results.csv", "summary.md", "summary.tex"):
-            store.upload(run, folder / name)
+        for file in files:
+            store.upload(run, file)
         store.finish(run)
     return Changes(created=frozenset([run.id]))
 

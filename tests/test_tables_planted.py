@@ -1,0 +1,123 @@
+"""A study with everything that can go wrong at once: all of it is shown and flagged."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from run_files import STUDY, scores_of, sources_of, write_run, write_scores
+
+from clflow.tables.metrics import METRICS
+from clflow.tables.scores import score_file
+from clflow.tables.settings import TabulateSettings
+from clflow.tables.write import write_tables
+
+SHOWN = ("image_auroc", "pixel_auroc")
+SETTINGS = TabulateSettings(metrics=SHOWN, resamples=100)
+PIXEL = dict.fromkeys((name for name in METRICS if METRICS[name].level == "pixel"), None)
+CATEGORIES = ("tie", "nan", "constant", "all_good", "maskless")
+ONE_CLASS = dict.fromkeys(("image_auroc", "image_ap", "image_f1_max", "image_recall"), None)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("planted")
+    folder = root / "results/runs/small"
+    sources = sources_of(folder)
+    for category in CATEGORIES:
+        for method, auroc in (("x", 0.9), ("y", 0.7)):
+            write_run(folder, method, category, {0: {"image_auroc": auroc}})
+            write_scores(sources.scores, method, category, 0, scores_of(auroc))
+    plant_tie(folder)
+    plant_scores(folder, "nan", [np.nan, *scores_of(0.7)[1:]], 0.7)
+    plant_scores(folder, "constant", [1.0] * 30, 0.5)
+    plant_all_good(folder)
+    unmarked = {"test_good": 10, "test_anomalous": 20, "test_without_mask": 20}
+    for method, auroc in (("x", 0.99), ("y", 0.6)):
+        own: dict[str, float | None] = {"image_auroc": auroc, **PIXEL}
+        write_run(folder, method, "maskless", {0: own}, counts=unmarked)
+        write_scores(sources.scores, method, "maskless", 0, scores_of(auroc))
+    study = STUDY.model_copy(
+        update={"categories": CATEGORIES, "methods": ("x", "y"), "seeds": (0,)}
+    )
+    write_tables(study, sources, SETTINGS, root / "tables")
+    return root / "tables"
+
+
+def plant_tie(folder: Path) -> None:
+    write_run(folder, "y", "tie", {0: {"image_auroc": 0.9}})
+    write_scores(sources_of(folder).scores, "y", "tie", 0, scores_of(0.9))
+
+
+def plant_scores(folder: Path, category: str, scores: list[float], auroc: float) -> None:
+    write_run(folder, "y", category, {0: {"image_auroc": auroc}})
+    write_scores(sources_of(folder).scores, "y", category, 0, scores)
+
+
+def plant_all_good(folder: Path) -> None:
+    counts = {"test_good": 10, "test_anomalous": 0, "test_without_mask": 0}
+    for method in "xy":
+        write_run(folder, method, "all_good", {0: {**ONE_CLASS, **PIXEL}}, counts=counts)
+        path = score_file(sources_of(folder).scores, method, "all_good", 0)
+        table = pd.read_parquet(path)
+        table[table["label"] == 0].to_parquet(path, index=False)
+
+
+def lines_of(path: Path) -> list[str]:
+    return [re.sub(r" +", " ", line) for line in path.read_text().splitlines()]
+
+
+def test_every_run_has_its_row_in_every_table(tables: Path) -> None:
+    for name in ("results.csv", "intervals.csv"):
+        table = pd.read_csv(tables / name, keep_default_na=False)
+        kept = {tuple(place) for place in table[["category", "method"]].to_numpy()}
+        assert {(category, method) for category in CATEGORIES for method in "xy"} <= kept
+    tests = pd.read_csv(tables / "comparisons.csv", keep_default_na=False)
+    assert set(tests.loc[tests["test"] == "delong", "category"]) == set(CATEGORIES)
+
+
+def test_image_level(tables: Path) -> None:
+    lines = lines_of(tables / "summary.md")
+    start = lines.index("## Image AUROC")
+    tie, nan, constant, all_good, maskless, mean = lines[start + 4 : start + 10]
+    assert tie == "| tie | 0.900 | 0.900 |"
+    assert nan == "| nan | 0.900 | 0.700 † |"
+    assert re.fullmatch(
+        r"\| constant \| (\*\*)?0\.900(\*\*)? \| (<ins>)?0\.500(</ins>)? † \|", constant
+    )
+    assert all_good == "| all_good | – | – |"
+    assert maskless == "| maskless | **0.990** | <ins>0.600</ins> |"
+    assert mean == "| mean of 4 of 5 categories | 0.922 | 0.675 † |"
+
+
+def test_pixel_level(tables: Path) -> None:
+    lines = lines_of(tables / "summary.md")
+    start = lines.index("## Pixel AUROC")
+    assert lines[start + 7 : start + 10] == [
+        "| all_good | – | – |",
+        "| maskless | – | – |",
+        "| mean of 3 of 5 categories | 0.500 | 0.500 † |",
+    ]
+
+
+def test_notes_name_each_of_them(tables: Path) -> None:
+    text = "\n".join(lines_of(tables / "summary.md"))
+    for note in (
+        "- † y on nan, seed 0: scores that are NaN or infinite.",
+        "- † y on constant, seed 0: the same score for every test image.",
+        "- maskless: 20 of 20 anomalous test images have no marked pixel and are left out",
+        "- Image AUROC is undefined for at least one method and seed on all_good;",
+        "- Pixel AUROC is undefined for at least one method and seed on all_good, maskless;",
+    ):
+        assert note in text
+
+
+def test_tests_that_cannot_be_made_say_why(tables: Path) -> None:
+    tests = pd.read_csv(tables / "comparisons.csv", keep_default_na=False)
+    delong = tests[tests["test"] == "delong"].set_index("category")
+    for category in ("nan", "all_good"):
+        assert delong.loc[category, "p"] == ""
+        assert delong.loc[category, "note"].startswith("needs a score of both methods")
+    assert not delong.loc["tie", "significant"]
+    assert delong.loc["tie", "better"] == ""
