@@ -19,7 +19,9 @@ def mean_change(
     before: NDArray[np.uint8], after: NDArray[np.uint8], inside: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Return the mean absolute change over channels in grey levels [H, W], 0 outside `inside`."""
-    return np.where(inside, channel_mean(cv2.absdiff(before, after)), np.float32(0))
+    return np.where(
+        inside, channel_mean(np.asarray(cv2.absdiff(before, after), np.uint8)), np.float32(0)
+    )
 
 
 def change_mask(
