@@ -29,7 +29,7 @@ from clflow.stage import worker_count
 from clflow.study.settings import StudySettings
 from clflow.synthesis import paste, pii
 from clflow.synthesis.bank import decide_on, write_bank
-from clflow.synthesis.drawing import read_square
+from clflow.synthesis.drawing import read_resized
 from clflow.synthesis.members import find_members
 from clflow.synthesis.registry import GENERATORS, get_generator
 from clflow.synthesis.settings import SynthesizeSettings
@@ -84,7 +84,8 @@ def measure(name: str, manifest: Manifest, study: StudySettings, count: int) -> 
     """Return the speed of one generator."""
     settings = SynthesizeSettings(generator=name, per_image=1, validation_per_image=0)
     root, records = Path(study.root), manifest.train[: count + 1]
-    images = [read_square(root / r.path, r.sha256, settings.image_size) for r in records]
+    side = settings.image_size
+    images = [read_resized(root / r.path, r.sha256, side, side) for r in records]
     (member,) = find_members(decide_on(manifest, root, study.dataset, settings), settings)
     generator = get_generator(name)
 

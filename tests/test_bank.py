@@ -41,8 +41,8 @@ def test_bank_holds_what_its_rows_say(tmp_path: Path) -> None:
         assert len(list((out / split / "images").iterdir())) == len(rows)
         assert len(list((out / split / "masks").iterdir())) == len(rows)
         for row in rows:
-            mask = read_mask(row.mask, (64, 64))
-            assert read_image(row.image).shape == (64, 64, 3)
+            mask = read_mask(row.mask, row.shape)
+            assert read_image(row.image).shape == (*row.shape, 3)
             assert row.boxes == component_boxes(mask)
             assert row.destination.index == row.index // per_image
             for origin in (row.source, row.destination):
@@ -70,7 +70,7 @@ def test_rows_rebuild_the_saved_pixels(tmp_path: Path) -> None:
     for row in rows:
         synthetic = rebuild(row, tmp_path)
         np.testing.assert_array_equal(synthetic.image, read_image(row.image))
-        np.testing.assert_array_equal(synthetic.mask, read_mask(row.mask, (64, 64)))
+        np.testing.assert_array_equal(synthetic.mask, read_mask(row.mask, row.shape))
         assert synthetic.boxes == row.boxes
         assert synthetic.patches == row.patches
 

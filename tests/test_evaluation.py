@@ -56,7 +56,7 @@ def write_validation_bank(bank: Path, manifest: Manifest, root: Path, anomalies:
         name = Path(f"{index:05d}.png")
         save(folder / name, 255 - read_image(root / held_out.path))
         row = BankRow(
-            index, name, name, (), "nsa", {}, "binary", 16, 0, 0, origin, origin, patches=()
+            index, name, name, (), "nsa", {}, "binary", 16, 16, 0, 0, origin, origin, patches=()
         )
         lines.append(to_line(row) + "\n")
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,20 +6,28 @@ import numpy as np
 import pytest
 import torch
 from flow_cases import grain
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from clflow.backbones.network import build_backbone
+from clflow.backbones.network import Backbone, build_backbone
 from clflow.backbones.settings import BackboneSettings
+from clflow.data.images import resize_image
 from clflow.data.source import ArrayImages
 from clflow.detectors.flow import features as module
-from clflow.detectors.flow.features import FeatureStore, as_levels
+from clflow.detectors.flow.features import FeatureStore, as_levels, resample
 from clflow.errors import DataError
 
 IMAGES = ArrayImages(grain(5, 0))
 
 
 @pytest.fixture(scope="module")
-def store() -> FeatureStore:
-    backbone = build_backbone(BackboneSettings(name="efficientnet_lite0"))
+def backbone() -> Backbone:
+    return build_backbone(BackboneSettings(name="efficientnet_lite0"))
+
+
+@pytest.fixture(scope="module")
+def store(backbone: Backbone) -> FeatureStore:
     return FeatureStore(backbone, 64, torch.device("cpu"))
 
 
@@ -48,13 +56,50 @@ def test_an_interrupted_computation_leaves_nothing(
     store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> object:
-        yield [np.zeros((5, 2, 4, 4), np.float16)]
+        yield list(range(5)), torch.zeros(5, 3, 64, 64)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(store, "_batches", interrupted)
     with pytest.raises(KeyboardInterrupt):
         store.features(IMAGES, "interrupted", tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_maps_of_images_of_all_shapes_have_one_size_and_keep_their_order(
+    store: FeatureStore,
+) -> None:
+    shapes = [(64, 64), (40, 80), (96, 48), (64, 64), (40, 80)]
+    images = [grain(1, seed)[0] for seed in range(len(shapes))]
+    resized = [resize_image(image, *shape) for image, shape in zip(images, shapes, strict=True)]
+    mixed = store.features(ArrayImages(resized), "mixed", None)
+    for index, array in enumerate(resized):
+        alone = store.features(ArrayImages([array]), "alone", None)
+        for level, own in zip(mixed, alone, strict=True):
+            np.testing.assert_allclose(level[index], own[0], rtol=0.01, atol=0.01)
+
+
+def test_a_stretched_image_is_not_one_that_keeps_its_aspect(backbone: Backbone) -> None:
+    images = ArrayImages([resize_image(grain(1, 0)[0], 32, 128)])
+    device = torch.device("cpu")
+    kept = FeatureStore(backbone, 64, device).features(images, "kept", None)
+    stretched = FeatureStore(backbone, 64, device, stretched=True).features(images, "", None)
+    assert [level.shape for level in kept] == [level.shape for level in stretched]
+    assert not np.allclose(kept[0], stretched[0], atol=0.1)
+
+
+@given(
+    arrays(np.float32, (2, 3, 5, 7), elements=st.floats(-1, 1, width=32)),
+    st.integers(1, 12),
+    st.integers(1, 12),
+)
+def test_resampling_keeps_constants_and_range(maps: np.ndarray, height: int, width: int) -> None:
+    level = torch.from_numpy(maps)
+    resized = resample(level, (height, width))
+    assert resized.shape == (2, 3, height, width)
+    assert resized.min() >= level.min() - 1e-5
+    assert resized.max() <= level.max() + 1e-5
+    constant = resample(torch.ones(1, 1, 5, 7), (height, width))
+    torch.testing.assert_close(constant, torch.ones(1, 1, height, width))
 
 
 def test_the_oldest_entries_make_room(

@@ -51,7 +51,7 @@ def marked(*boxes: tuple[int, int, int, int]) -> NDArray[np.bool_]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a category `widget` of two kinds of defect and its bank."""
     root = tmp_path_factory.mktemp("gallery")
-    mvtec_category(root, train=17, defects={"crack": 3, "scratch": 4}, size=(40, 50))
+    mvtec_category(root, train=17, defects={"crack": 3, "scratch": 4}, size=(50, 50))
     settings = SynthesizeSettings(
         image_size=CELL, per_image=1, validation_per_image=1, kind="texture"
     )
@@ -187,7 +187,7 @@ def test_cells_are_the_saved_files(made: Path, rows: tuple[BankRow, ...]) -> Non
             (-1, good),
             (1, mask_cell(anomaly.mask)),
             (2, heat_cell(anomaly.label, max(1.0, float(anomaly.label.max())))),
-            (3, boxed(read_image(row.image), row.boxes, CELL)),
+            (3, boxed(read_image(row.image), row.boxes, row.shape)),
         ]
         for step, cell in expected:
             left = x + step * (CELL + GAP)
@@ -218,7 +218,7 @@ def test_boxes_and_outlines_leave_what_they_mark_visible() -> None:
     mask = np.zeros((CELL, CELL), bool)
     mask[20:40, 60:100] = True
     cell = page(CELL, CELL)
-    for drawn in (boxed(cell, [(60, 20, 100, 40)], CELL), outlined(cell, mask)):
+    for drawn in (boxed(cell, [(60, 20, 100, 40)], (CELL, CELL)), outlined(cell, mask)):
         changed = (drawn != cell).any(axis=2)
         assert changed.any()
         assert not changed[21:39, 61:99].any()
@@ -263,11 +263,11 @@ def test_real_defects_are_spread_over_their_kinds(made: Path) -> None:
 
 
 def test_real_defects_are_measured_at_the_size_of_the_bank(made: Path) -> None:
-    """Squares of 10 x 10 at 250 in images of 40 x 50 pixels of about 90 grey levels."""
+    """Squares of 10 x 10 at 250 in images of 50 x 50 pixels of about 90 grey levels."""
     table = real_statistics(manifest_of(made), made, SIDE).set_index("group")
     assert list(table.index) == ["real defects", "crack", "scratch"]
     assert list(table["images"]) == [7, 3, 4]
-    assert table["area_median"].to_numpy() == pytest.approx(0.05, rel=0.1)
+    assert table["area_median"].to_numpy() == pytest.approx(0.04, rel=0.1)
     assert table["contrast_median"].between(120, 180).all()
     assert table["change_median"].isna().all()
 

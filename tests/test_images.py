@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from clflow.data.images import (
+    fitted_size,
     read_image,
     read_mask,
     read_stored,
@@ -273,3 +274,22 @@ def test_a_png_that_cannot_be_written_leaves_nothing(
         write_png(blocker / "a.png", texture(rng))
 
     assert list(tmp_path.iterdir()) == [blocker]
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.integers(16, 600))
+def test_a_fitted_size_keeps_area_and_aspect_and_is_its_own(
+    height: int, width: int, side: int
+) -> None:
+    fitted = fitted_size(height, width, side)
+    assert fitted_size(*fitted, side) == fitted
+    assert fitted_size(width, height, side) == fitted[::-1]
+    short, long = sorted(fitted)
+    exact = side * (min(height, width) / max(height, width)) ** 0.5
+    assert short == side or short % 8 == 0
+    assert abs(short - exact) <= (8 if short == side else 4) or short == 8
+    assert abs(short * long - side * side) <= short
+
+
+@pytest.mark.parametrize("side", [16, 250, 256])
+def test_a_square_image_fits_a_square(side: int) -> None:
+    assert fitted_size(900, 900, side) == (side, side)

@@ -11,9 +11,11 @@ from clflow.detectors.flow.settings import FlowSettings, NormalizationSettings
 from clflow.detectors.registry import find_method
 
 
-def settings(mean: str, covariance: str, shrinkage: float = 0.0) -> NormalizationSettings:
+def settings(
+    mean: str, covariance: str, shrinkage: float = 0.0, block: int = 1
+) -> NormalizationSettings:
     return NormalizationSettings(
-        mean=mean, covariance=covariance, shrinkage=shrinkage, epsilon=1e-3, folds=0
+        mean=mean, covariance=covariance, shrinkage=shrinkage, epsilon=1e-3, block=block, folds=0
     )
 
 
@@ -38,6 +40,7 @@ def reference(train: Tensor, x: Tensor, rule: NormalizationSettings) -> np.ndarr
     standard = residual / scale[:, None]
     local = np.einsum("ncl,ndl->lcd", standard, standard) / len(flat)
     shared = local.mean(0)
+    local = pooled(local, rule.block)
     out = (new - mean) / scale[:, None]
     for location in range(flat.shape[2]):
         covariance = (1 - rule.shrinkage) * local[location] + rule.shrinkage * shared
@@ -48,11 +51,21 @@ def reference(train: Tensor, x: Tensor, rule: NormalizationSettings) -> np.ndarr
     return out.reshape(x.shape)
 
 
+def pooled(moments: np.ndarray, block: int, side: int = 3) -> np.ndarray:
+    """Replace each location's moments by the mean over its block."""
+    places = np.arange(side * side)
+    block_of = places // side // block * side + places % side // block
+    return np.stack([moments[block_of == own].mean(0) for own in block_of])
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 5])
 @pytest.mark.parametrize("mean", ["global", "location"])
 @pytest.mark.parametrize("covariance", ["diagonal", "global", "location"])
 @pytest.mark.parametrize("shrinkage", [0.0, 0.5])
-def test_normalisation_equals_the_reference(mean: str, covariance: str, shrinkage: float) -> None:
-    rule = settings(mean, covariance, shrinkage)
+def test_normalisation_equals_the_reference(
+    mean: str, covariance: str, shrinkage: float, block: int
+) -> None:
+    rule = settings(mean, covariance, shrinkage, block)
     train, x = correlated(60), correlated(5, seed=1)
     fitted = Normalization(4, (3, 3), rule).fit(train)
     # the factors are kept in half precision

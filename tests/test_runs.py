@@ -246,10 +246,10 @@ def test_training_data_matches_the_bank(manifest: Manifest, tmp_path: Path, bank
     count = len(negatives.images)
     assert len(data.good) == 5
     assert count == len(negatives.owners) == len(negatives.boxes) > 5
-    good = np.stack([resize_image(data.good[index], 64, 64) for index in range(5)]).astype(float)
+    good = np.stack([resize_image(data.good[index], 73, 56) for index in range(5)]).astype(float)
     for index in range(count):
         mask = negatives.masks(index)
-        assert mask.shape == (64, 64)
+        assert mask.shape == (73, 56)
         assert negatives.boxes[index] == component_boxes(mask)
         change = np.abs(good - negatives.images[index]).mean(axis=3)
         assert change[:, ~mask].mean(axis=1).argmin() == negatives.owners[index]
@@ -265,7 +265,7 @@ def test_validation_anomalies_are_apart_from_training(
     assert negatives is not None
     assert len(held_out) == 3
     assert not set(held_out.digests) & set(negatives.images.digests)
-    assert all(read_image(path).shape == (64, 64, 3) for path in held_out.paths)
+    assert all(read_image(path).shape == (73, 56, 3) for path in held_out.paths)
 
 
 def test_bank_that_is_missing_is_named(manifest: Manifest, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from clflow.data.images import read_image
 from clflow.errors import DataError
 from clflow.synthesis.bank import read_bank, rebuild, write_bank
-from clflow.synthesis.drawing import read_square
+from clflow.synthesis.drawing import read_resized
 from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.texture_files import texture_folder, texture_origins
 
@@ -118,7 +118,7 @@ def test_changed_texture_is_noticed() -> None:
     write_bank(study(Path("parts")), Path("parts"), Path("bank"), "mine", chosen)
     row = read_bank(Path("bank"), "train")[0]
     save(Path("own") / row.source.path, np.zeros((40, 44, 3), np.uint8))
-    read_square.cache_clear()  # as in another process
+    read_resized.cache_clear()  # as in another process
     with pytest.raises(DataError, match=rf"{row.source.path} has changed"):
         rebuild(row, Path("parts"))
     (Path("own") / row.source.path).unlink()

@@ -40,7 +40,7 @@ def _write_validation(folder: Path, manifest: Manifest) -> None:
         origin, name = Origin(held_out.path, held_out.sha256, index), Path(f"{index:05d}.png")
         save(folder / name, 255 - read_image(ROOT / held_out.path))
         row = BankRow(
-            index, name, name, (), "nsa", {}, "binary", 64, 0, 0, origin, origin, patches=()
+            index, name, name, (), "nsa", {}, "binary", 64, 64, 0, 0, origin, origin, patches=()
         )
         lines.append(to_line(row) + "\n")
     (folder / MANIFEST).write_text("".join(lines))

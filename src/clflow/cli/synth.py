@@ -1,5 +1,6 @@
 """`clflow synth`: look at the synthetic anomalies that a model is trained on."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -85,5 +86,6 @@ def synth_stats(
     rows = place.rows("train")
     tables = [bank_statistics(rows, place.root)]
     if real:
-        tables.append(real_statistics(place.manifest(), place.root, rows[0].image_size))
+        side = round(math.sqrt(rows[0].height * rows[0].width))
+        tables.append(real_statistics(place.manifest(), place.root, side))
     print_statistics(Console(), place.title("train"), pd.concat(tables, ignore_index=True))

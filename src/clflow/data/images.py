@@ -1,5 +1,6 @@
 """Reading and writing images: one decoder, so that every method sees the same pixels."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 # 65535 / 257 = 255: the whole 16-bit range on the whole 8-bit range.
 _LEVELS_16_TO_8 = 257
 _PNG_COMPRESSION = 1
+_SNAP = 8
 
 
 def is_image(path: Path) -> bool:
@@ -106,6 +108,20 @@ def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
             "(width x height): export the mask at the size of the image"
         )
     return (pixels if pixels.ndim == 2 else pixels.max(axis=2)).astype(bool)
+
+
+def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return the size (H, W) of the area side x side that keeps an image's aspect ratio.
+
+    The shorter side is a multiple of 8, or `side`, so that few sizes occur; the size of a fitted
+    image is its own.
+    """
+    shorter, longer = sorted((height, width))
+    exact = side * math.sqrt(shorter / longer)
+    snapped = max(_SNAP, _SNAP * round(exact / _SNAP))
+    short = snapped if side - snapped >= _SNAP / 2 else side
+    long = max(side, round(side * side / short))
+    return (short, long) if height <= width else (long, short)
 
 
 def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -51,7 +51,7 @@ def validation_anomalies(bank: Path) -> FileImages:
 def _negatives(rows: Sequence[BankRow]) -> Negatives:
     def mask(index: int) -> np.ndarray:
         row = rows[index]
-        return read_mask(row.mask, (row.image_size, row.image_size))
+        return read_mask(row.mask, row.shape)
 
     return Negatives(
         images=FileImages(tuple(row.image for row in rows)),

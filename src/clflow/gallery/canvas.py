@@ -75,11 +75,12 @@ def heat_bar() -> Picture:
     return heat_cell(np.tile(ramp, (CELL, 1)), 1.0)[: LINE // 2]
 
 
-def boxed(cell: Picture, boxes: Iterable[Box], size: int) -> Picture:
-    """Return a cell with half-open boxes drawn that are in pixels of an image of side `size`."""
+def boxed(cell: Picture, boxes: Iterable[Box], shape: tuple[int, int]) -> Picture:
+    """Return a cell with half-open boxes drawn that are in pixels of an image of `shape` (H, W)."""
     drawn = cell.copy()
     for x0, y0, x1, y1 in boxes:
-        left, top, right, bottom = (round(edge * CELL / size) for edge in (x0, y0, x1, y1))
+        left, right = (round(edge * CELL / shape[1]) for edge in (x0, x1))
+        top, bottom = (round(edge * CELL / shape[0]) for edge in (y0, y1))
         cv2.rectangle(drawn, (left, top), (right - 1, bottom - 1), _YELLOW, 1)
     return drawn
 

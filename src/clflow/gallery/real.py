@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clflow.data.images import read_image, resize_image, resize_mask
+from clflow.data.images import fitted_size, read_image, resize_image, resize_mask
 from clflow.data.records import Manifest, Record
 from clflow.errors import DataError
 from clflow.evaluation.measure import record_mask
@@ -49,14 +49,16 @@ def draw_real(manifest: Manifest, root: Path, count: int = SHOWN) -> Picture:
     return framed(below([write([heading], lines[0].shape[1]), *lines]))
 
 
-def real_statistics(manifest: Manifest, root: Path, size: int) -> pd.DataFrame:
-    """Return the statistics of the marked test images at `size` pixels, and of each kind of defect.
+def real_statistics(manifest: Manifest, root: Path, side: int) -> pd.DataFrame:
+    """Return the statistics of the marked test images, and of each kind of defect.
+
+    They are measured on images of the area side x side, as a bank's are.
 
     Raises:
         DataError: no test image is marked, or a file is missing.
     """
     records = _anomalous(manifest)
-    found = track(_measurements(records, root, size), "measure real defects", len(records))
+    found = track(_measurements(records, root, side), "measure real defects", len(records))
     measured = [one for one in found if one is not None]
     if not measured:
         raise DataError(
@@ -66,13 +68,14 @@ def real_statistics(manifest: Manifest, root: Path, size: int) -> pd.DataFrame:
     return summarize(measured, WHOLE)
 
 
-def _measurements(records: Sequence[Record], root: Path, size: int) -> Iterator[Measurement | None]:
+def _measurements(records: Sequence[Record], root: Path, side: int) -> Iterator[Measurement | None]:
     for record in records:
         defect = _load(record, root)
         if defect.mask is None:
             yield None
             continue
-        image, mask = resize_image(defect.image, size, size), resize_mask(defect.mask, size, size)
+        size = fitted_size(*defect.mask.shape, side)
+        image, mask = resize_image(defect.image, *size), resize_mask(defect.mask, *size)
         yield measure(record.defect, image, mask)
 
 

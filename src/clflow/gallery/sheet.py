@@ -67,9 +67,8 @@ def draw_sheet(rows: Sequence[BankRow], root: Path, title: str, count: int = ROW
 
 
 def _load(row: BankRow, root: Path) -> _Shown:
-    shape = (row.image_size, row.image_size)
     label = rebuild(row, root).label
-    return _Shown(row, read_image(row.image), read_mask(row.mask, shape), label)
+    return _Shown(row, read_image(row.image), read_mask(row.mask, row.shape), label)
 
 
 def _scaled(shown: Sequence[_Shown]) -> list[_Shown]:
@@ -88,7 +87,7 @@ def _line(shown: _Shown, root: Path) -> Picture:
         synthetic,
         mask_cell(shown.mask),
         heat_cell(shown.label, shown.top),
-        boxed(synthetic, row.boxes, row.image_size),
+        boxed(synthetic, row.boxes, row.shape),
     ]
     return beside([write(_caption(shown), _CAPTION), *cells])
 

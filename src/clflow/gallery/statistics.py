@@ -100,7 +100,7 @@ def _quantiles(frame: pd.DataFrame, name: str) -> dict[str, object]:
 
 
 def _measure_row(row: BankRow, root: Path) -> Measurement:
-    mask = read_mask(row.mask, (row.image_size, row.image_size))
+    mask = read_mask(row.mask, row.shape)
     return measure(row.generator, read_image(row.image), mask, good_twin(row, root))
 
 

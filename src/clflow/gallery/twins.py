@@ -18,17 +18,17 @@ def good_twin(row: BankRow, root: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: it is missing, damaged or has changed.
     """
-    return _read(root / row.destination.path, row.destination.sha256, row.image_size)
+    return _read(root / row.destination.path, row.destination.sha256, row.shape)
 
 
 # the anomalies of an image follow each other in a bank
 @lru_cache(maxsize=1)
-def _read(path: Path, sha256: str, size: int) -> NDArray[np.uint8]:
+def _read(path: Path, sha256: str, shape: tuple[int, int]) -> NDArray[np.uint8]:
     image = read_image(path)
     if sha256_of(path) != sha256:
         raise DataError(
             f"{path} has changed since the bank was made; restore it or run `dvc repro`"
         )
-    small = resize_image(image, size, size)
+    small = resize_image(image, *shape)
     small.flags.writeable = False
     return small

@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from clflow.data.images import fitted_size
 from clflow.data.records import Manifest
 from clflow.errors import DataError, SettingsError
 from clflow.files import atomic_folder, write_json, write_text
 from clflow.progress import say, track
 from clflow.synthesis.background import MEASURED_IMAGES, spread
 from clflow.synthesis.categories import Decision, decide
-from clflow.synthesis.drawing import Drawn, Plan, draw, make, read_square
+from clflow.synthesis.drawing import Drawn, Plan, draw, make, read_resized
 from clflow.synthesis.members import Member, find_members
 from clflow.synthesis.registry import get_generator
 from clflow.synthesis.rows import MANIFEST, BankRow, Origin, read_rows, to_line
@@ -134,7 +135,11 @@ def decide_on(
         DataError: a training image is missing or has changed.
     """
     images = [
-        read_square(root / record.path, record.sha256, settings.image_size)
+        read_resized(
+            root / record.path,
+            record.sha256,
+            *fitted_size(record.height, record.width, settings.image_size),
+        )
         for record in spread(manifest.train, MEASURED_IMAGES)
     ]
     return decide(dataset, manifest.category, settings, images)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.data.images import read_image, resize_image, write_png
+from clflow.data.images import fitted_size, read_image, resize_image, write_png
 from clflow.data.records import Record
 from clflow.errors import DataError
 from clflow.files import digest_of, sha256_of
@@ -80,20 +80,20 @@ def make(row: BankRow, root: Path, settings: LabelSettings) -> Synthetic | None:
     textures = getattr(settings, "textures", None)
     roots = (root, root if textures is None else Path(textures))
     destination, source = (
-        read_square(folder / origin.path, origin.sha256, row.image_size)
+        read_resized(folder / origin.path, origin.sha256, *row.shape)
         for folder, origin in zip(roots, (row.destination, row.source), strict=True)
     )
     return generator.generate(destination, source, settings, _streams(row.seed)[1])
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)
-def read_square(path: Path, sha256: str, size: int) -> NDArray[np.uint8]:
-    """Return an image resized to uint8 [size, size, 3], read-only, having checked its content.
+def read_resized(path: Path, sha256: str, height: int, width: int) -> NDArray[np.uint8]:
+    """Return an image resized to uint8 [height, width, 3], read-only, its content checked.
 
     Raises:
         DataError: it is missing, damaged or has changed.
     """
-    image = resize_image(read_image(path), size, size)
+    image = resize_image(read_image(path), height, width)
     found = sha256_of(path)
     if found != sha256:
         raise DataError(
@@ -122,6 +122,8 @@ def _member(plan: Plan, destination: Origin, k: int) -> Member:
 def _row(
     plan: Plan, index: int, destination: Origin, member: Member, seed: int, attempt: int
 ) -> BankRow:
+    record = plan.records[destination.index]
+    height, width = fitted_size(record.height, record.width, plan.settings.image_size)
     return BankRow(
         index=index,
         image=Path("images", f"{index:05d}.png"),
@@ -130,7 +132,8 @@ def _row(
         generator=member.generator,
         settings=member.settings.model_dump(mode="json"),
         label=member.settings.label,
-        image_size=plan.settings.image_size,
+        height=height,
+        width=width,
         seed=seed,
         attempt=attempt,
         source=_source(plan, destination, member, _streams(seed)[0]),

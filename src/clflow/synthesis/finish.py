@@ -2,11 +2,12 @@
 
 from functools import partial
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from clflow.synthesis.fields import LabelSettings
-from clflow.synthesis.labels import change_mask, make_label, mean_change
+from clflow.synthesis.labels import MEDIAN_REACH, change_mask, make_label, mean_change
 from clflow.synthesis.synthetic import Synthetic, component_boxes
 
 Patches = tuple[dict[str, list[int]], ...]
@@ -24,9 +25,12 @@ def finish(
 
     Changes count inside `region` [H, W]; factor is the label of a changed pixel for `continuous`.
     """
-    change = mean_change(destination, image, region)
-    mask = change_mask(change, settings.tolerance, despeckle=settings.despeckle)
-    if not mask.any():
+    window = _window(region)
+    change, mask = np.zeros(region.shape, np.float32), np.zeros(region.shape, bool)
+    change[window] = mean_change(destination[window], image[window], region[window])
+    mask[window] = change_mask(change[window], settings.tolerance, despeckle=settings.despeckle)
+    boxes = component_boxes(mask[window], (window[1].start, window[0].start))
+    if not boxes:
         return None
     draw_label = partial(
         make_label,
@@ -37,4 +41,11 @@ def finish(
         settings.logistic_x0,
         factor,
     )
-    return Synthetic(image, mask, component_boxes(mask), patches, draw_label)
+    return Synthetic(image, mask, boxes, patches, draw_label)
+
+
+def _window(region: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the part of the image around `region` that medians near it look at."""
+    x, y, width, height = cv2.boundingRect(region.astype(np.uint8))
+    left, top = max(0, x - MEDIAN_REACH), max(0, y - MEDIAN_REACH)
+    return slice(top, y + height + MEDIAN_REACH), slice(left, x + width + MEDIAN_REACH)

@@ -11,7 +11,8 @@ from clflow.synthesis.pixels import channel_mean, majority
 
 LabelKind = Literal["binary", "intensity", "logistic", "continuous"]
 
-_MASK_MEDIAN = 5
+MEDIAN_REACH = 2
+_MASK_MEDIAN = 2 * MEDIAN_REACH + 1
 _DISK_RADIUS = 5
 
 

@@ -109,16 +109,23 @@ def _source_box(
     halves = [
         _half(limit, side, settings, rng) for limit, side in zip(limits, scene.shape, strict=True)
     ]
+    found = scene.source_object
+    counts = None if found is None else cv2.integral(found.astype(np.uint8))
     for _ in range(_TRIES):
         spans = [
             _span(int(rng.integers(low, max(low + 1, side - low))), half, side)
             for (low, _), half, side in zip(limits, halves, scene.shape, strict=True)
         ]
         (y0, y1), (x0, x1) = spans
-        found = scene.source_object
-        if found is None or found[y0:y1, x0:x1].mean() > settings.minimum_object:
+        if counts is None or _share(counts, x0, y0, x1, y1) > settings.minimum_object:
             return x0, y0, x1, y1
     return None
+
+
+def _share(counts: NDArray[np.int32], x0: int, y0: int, x1: int, y1: int) -> float:
+    """Return the share of a box that is set, from the integral image of a mask."""
+    inside = int(counts[y1, x1]) - int(counts[y0, x1]) - int(counts[y1, x0]) + int(counts[y0, x0])
+    return inside / ((y1 - y0) * (x1 - x0))
 
 
 def _half(

@@ -36,12 +36,18 @@ class BankRow:
     generator: str
     settings: Mapping[str, Any]
     label: str
-    image_size: int
+    height: int
+    width: int
     seed: int
     attempt: int
     source: Origin
     destination: Origin
     patches: tuple[dict[str, list[int]], ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of its image in pixels."""
+        return self.height, self.width
 
 
 def to_line(row: BankRow) -> str:

@@ -34,10 +34,16 @@ class Synthetic:
         return self.draw_label()
 
 
-def component_boxes(mask: NDArray[np.bool_]) -> tuple[Box, ...]:
-    """Return the tight half-open boxes of the 8-connected components of a mask [H, W]."""
+def component_boxes(mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> tuple[Box, ...]:
+    """Return the tight half-open boxes of the 8-connected components of a mask [H, W], sorted.
+
+    origin is the place (x, y) of the mask's first pixel in its image.
+    """
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    return tuple((int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:])
+    corners = stats[1:, :2] + np.array(origin, np.int32)
+    ends = corners + stats[1:, 2:4]
+    # the order of components is OpenCV's own and differs between a mask and a part of it
+    return tuple(sorted((x0, y0, x1, y1) for x0, y0, x1, y1 in np.c_[corners, ends].tolist()))
 
 
 def check_pair(destination: NDArray[np.uint8], source: NDArray[np.uint8]) -> None:

@@ -2,15 +2,17 @@
 
 from typing import Any
 
-PUBLISHED: dict[str, dict[str, Any] | int | None] = {
+PUBLISHED: dict[str, dict[str, Any] | int | str | None] = {
     "backbone": {"name": "efficientnet_lite0", "weights": "bundled"},
     "image_size": 256,
+    "aspect": "keep",
     "grid": None,
     "normalization": {
         "mean": "global",
         "covariance": "diagonal",
         "shrinkage": 0.0,
         "epsilon": 1.0e-6,
+        "block": 1,
         "folds": 0,
     },
     "flow": {

@@ -43,7 +43,10 @@ class FlowDetector:
         self.settings = settings
         self.device = pick_device()
         self.store = FeatureStore(
-            build_backbone(settings.backbone), settings.image_size, self.device
+            build_backbone(settings.backbone),
+            settings.image_size,
+            self.device,
+            stretched=settings.aspect == "stretch",
         )
         self.history_: list[dict[str, float]] = []
         self.normalizations_ = nn.ModuleList()

@@ -1,7 +1,9 @@
 """Backbone features of many images: computed once, kept by content."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -11,38 +13,44 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from clflow.backbones.network import Backbone
-from clflow.data.images import resize_image
+from clflow.data.images import fitted_size, resize_image
 from clflow.data.source import ImageSource
 from clflow.errors import DataError
 from clflow.files import atomic_folder, digest_of, source_digest
 from clflow.progress import track
 
 BATCH_SIZE = 16
+_READ_AHEAD = 8 * BATCH_SIZE
 CACHE_BYTES = 20 * 2**30
 
 
 class FeatureStore:
-    """Feature maps of one backbone at one input size.
+    """Feature maps of one backbone at one input area.
+
+    Images keep their aspect ratio unless `stretched`; their maps are brought to the sizes of a
+    square image's, so that the maps of all images have one size.
 
     Maps are rounded to half precision (relative error 2^-11) whether they are cached or not, so
     that a score does not depend on the cache. Cached maps are found by the content of the images
     and of the backbone.
     """
 
-    def __init__(self, backbone: Backbone, image_size: int, device: torch.device) -> None:
+    def __init__(
+        self, backbone: Backbone, image_size: int, device: torch.device, stretched: bool = False
+    ) -> None:
         self.backbone = backbone.to(device)
         self.image_size = image_size
+        self.stretched = stretched
         self.device = device
         self.fingerprint = backbone.fingerprint()
 
     def features(self, images: ImageSource, label: str, cache: Path | None) -> list[np.ndarray]:
         """Return the maps of each level, float16 [N, C, H, W], memory-mapped when cached."""
         if cache is None:
-            batches = list(self._batches(images, label))
-            return [np.concatenate(level) for level in zip(*batches, strict=True)]
+            return self._fill(np.empty, images, label)
         folder = cache / self._key(images)
         if not folder.is_dir():
-            self._fill(folder, images, label)
+            self._store(folder, images, label)
         folder.touch()
         return [np.load(path, mmap_mode="r") for path in sorted(folder.glob("level-*.npy"))]
 
@@ -52,34 +60,72 @@ class FeatureStore:
             torch.__version__,
             source_digest("backbones", "data/images.py"),
         ]
-        network = [self.fingerprint, self.image_size, self.device.type]
+        network = [self.fingerprint, self.image_size, self.stretched, self.device.type]
         return digest_of([*libraries, *network, list(images.digests)])[:32]
 
-    def _fill(self, folder: Path, images: ImageSource, label: str) -> None:
+    def _store(self, folder: Path, images: ImageSource, label: str) -> None:
         _evict(folder.parent, CACHE_BYTES)
         with atomic_folder(folder) as partial:
-            files: list[np.ndarray] = []
-            start = 0
-            for levels in self._batches(images, label):
-                files = files or _open_files(partial, levels, len(images))
-                for file, level in zip(files, levels, strict=True):
-                    file[start : start + len(level)] = level
-                start += len(levels[0])
+            names = (partial / f"level-{index}.npy" for index in count())
 
-    def _batches(self, images: ImageSource, label: str) -> Iterator[list[np.ndarray]]:
-        starts = range(0, len(images), BATCH_SIZE)
+            def new_file(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+                return np.lib.format.open_memmap(next(names), "w+", dtype, shape)
+
+            self._fill(new_file, images, label)
+
+    def _fill(
+        self, new: Callable[[tuple[int, ...], type], np.ndarray], images: ImageSource, label: str
+    ) -> list[np.ndarray]:
+        filled: list[np.ndarray] = []
+        for rows, batch in self._batches(images, label):
+            levels = [_half(level, label) for level in self._levels(batch)]
+            filled = filled or [
+                new((len(images), *level.shape[1:]), np.float16) for level in levels
+            ]
+            for array, level in zip(filled, levels, strict=True):
+                array[rows] = level
+        return filled
+
+    def _batches(self, images: ImageSource, label: str) -> Iterator[tuple[list[int], Tensor]]:
+        """Yield batches of images of one size, and which they are."""
+        waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
         with ThreadPoolExecutor(1) as reader:
-            inputs = reader.map(lambda start: self._read(images, start), starts)
-            for batch in track(inputs, label, len(starts)):
-                yield [_half(level, label) for level in self.backbone(batch.to(self.device))]
+            read = self._read_ahead(reader, images)
+            for index, image in enumerate(track(read, label, len(images))):
+                batch = waiting.setdefault(image.shape, [])
+                batch.append((index, image))
+                if len(batch) == BATCH_SIZE:
+                    yield _stacked(waiting.pop(image.shape))
+        yield from map(_stacked, waiting.values())
 
-    def _read(self, images: ImageSource, start: int) -> Tensor:
-        size = self.image_size
-        batch = [
-            resize_image(images[index], size, size)
-            for index in range(start, min(start + BATCH_SIZE, len(images)))
+    def _read_ahead(self, reader: Executor, images: ImageSource) -> Iterator[np.ndarray]:
+        starts = range(0, len(images), _READ_AHEAD)
+        for indices in (range(start, min(start + _READ_AHEAD, len(images))) for start in starts):
+            yield from reader.map(lambda index: self._read(images[index]), indices)
+
+    def _read(self, image: np.ndarray) -> np.ndarray:
+        side = self.image_size
+        size = (side, side) if self.stretched else fitted_size(*image.shape[:2], side)
+        return resize_image(image, *size)
+
+    def _levels(self, batch: Tensor) -> list[Tensor]:
+        levels = self.backbone(batch.to(self.device))
+        if batch.shape[2] == batch.shape[3]:
+            return levels
+        return [
+            resample(level, size) for level, size in zip(levels, self._square_sizes, strict=True)
         ]
-        return torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
+
+    @cached_property
+    def _square_sizes(self) -> list[tuple[int, int]]:
+        """Height and width of the maps of a square image."""
+        blank = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device)
+        return [(level.shape[2], level.shape[3]) for level in self.backbone(blank)]
+
+
+def _stacked(batch: list[tuple[int, np.ndarray]]) -> tuple[list[int], Tensor]:
+    rows, images = zip(*batch, strict=True)
+    return list(rows), torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 def _half(level: Tensor, label: str) -> np.ndarray:
@@ -91,15 +137,6 @@ def _half(level: Tensor, label: str) -> np.ndarray:
         )
         raise DataError(message)
     return rounded.cpu().numpy()
-
-
-def _open_files(folder: Path, levels: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
-    return [
-        np.lib.format.open_memmap(
-            folder / f"level-{index}.npy", "w+", np.float16, (count, *level.shape[1:])
-        )
-        for index, level in enumerate(levels)
-    ]
 
 
 def _evict(cache: Path, limit: int) -> None:
@@ -132,12 +169,13 @@ def as_levels(features: Sequence[np.ndarray], rows: slice, grid: int | None) -> 
     levels = [torch.from_numpy(np.array(level[rows], order="C")).float() for level in features]
     if grid is None:
         return levels
-    return [torch.cat([_regrid(level, grid) for level in levels], dim=1)]
+    return [torch.cat([resample(level, (grid, grid)) for level in levels], dim=1)]
 
 
-def _regrid(level: Tensor, grid: int) -> Tensor:
-    if level.shape[-1] > grid:
-        return adaptive_avg_pool2d(level, grid)
-    if level.shape[-1] < grid:
-        return interpolate(level, size=(grid, grid), mode="bilinear", align_corners=False)
-    return level
+def resample(level: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps [N, C, H, W] of another size: averaged where it is less, else bilinear."""
+    height, width = level.shape[2:]
+    grown = (max(height, size[0]), max(width, size[1]))
+    if grown != (height, width):
+        level = interpolate(level, size=grown, mode="bilinear", align_corners=False)
+    return level if grown == size else adaptive_avg_pool2d(level, size)

@@ -20,14 +20,16 @@ class NormalizationSettings(_Settings):
     `mean` and `covariance` are taken over all locations (`global`) or location by location
     (`location`); `diagonal` divides by the channel's standard deviation only. A location's
     covariance is (1 - shrinkage) S_location + shrinkage S_global + epsilon I, on standardised
-    channels. With `folds` > 0 a training image, and every anomaly made from it, is normalised for
-    training by the statistics of the other folds.
+    channels; S_location is pooled over `block` x `block` locations, which then share it. With
+    `folds` > 0 a training image, and every anomaly made from it, is normalised for training by the
+    statistics of the other folds.
     """
 
     mean: Literal["global", "location"]
     covariance: Literal["diagonal", "global", "location"]
     shrinkage: float = Field(ge=0, le=1)
     epsilon: float = Field(gt=0)
+    block: int = Field(ge=1)
     folds: int = Field(ge=0)
 
     @model_validator(mode="after")
@@ -106,11 +108,14 @@ class ScoreSettings(_Settings):
 class FlowSettings(_Settings):
     """A frozen backbone, a fixed normalisation, a flow per level, and how they are trained.
 
-    `grid` fuses all levels into one map of grid x grid cells; null keeps one flow per level.
+    `image_size`² is the area of the input, whose aspect ratio is the image's unless it is stretched
+    to a square. `grid` fuses all levels into one map of grid x grid cells; null keeps one flow per
+    level.
     """
 
     backbone: BackboneSettings
     image_size: int = Field(ge=32)
+    aspect: Literal["keep", "stretch"]
     grid: int | None = Field(ge=2)
     normalization: NormalizationSettings
     flow: CouplingSettings
@@ -135,6 +140,10 @@ class FlowSettings(_Settings):
             raise ValueError(str(error)) from error
         if size not in (None, self.image_size):
             raise ValueError(f"backbone {self.backbone.name!r} needs image_size {size}")
+        if size is not None and self.aspect == "keep":
+            raise ValueError(
+                f"backbone {self.backbone.name!r} takes squares: set aspect to stretch"
+            )
         if self.training.locations is not None and set(self.flow.kernels) != {1}:
             raise ValueError("training.locations needs pointwise sub-nets: set flow.kernels to [1]")
         if self.training.locations is not None and self.contrast.weight > 0:
