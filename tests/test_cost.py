@@ -1,7 +1,6 @@
-"""The cost stage: counts are exact, timed calls take turns, the file says what it depends on."""
+"""What the cost stage measures by: counts are exact, timed calls take turns, memory is the peak."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_study
 import torch
 from flow_cases import grain, seeded, small_settings, training_data
 from hypothesis import given
@@ -19,27 +17,13 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from clflow.cost import measure
 from clflow.cost.latency import batch_latency, timed
 from clflow.cost.machine import describe_machine, processor
-from clflow.cost.measure import Job, measure_cost
 from clflow.cost.memory import peak_resident_bytes
-from clflow.cost.places import WORK, cost_folder, cost_path
-from clflow.cost.read import COLUMNS, read_costs
-from clflow.cost.report import CostReport
-from clflow.cost.settings import CostSettings, TimingSettings
 from clflow.cost.size import detector_size, giga_macs
-from clflow.data.records import read_manifest
 from clflow.data.source import ArrayImages
 from clflow.detectors.flow.detector import FlowDetector
-from clflow.detectors.flow.settings import FlowSettings
-from clflow.detectors.inputs import training_data as study_data
-from clflow.errors import DataError, SettingsError, TrainingError
-from clflow.params import read_params
-from clflow.paths import bank_folder, manifest_path
-from clflow.schema import check_params
 
-PARAMS = Path(__file__).parents[1] / "params.yaml"
 SIDE = 64
 # channels and strides of the three levels of EfficientNet-Lite0
 LEVELS = ((24, 4), (40, 8), (112, 16))
@@ -206,122 +190,3 @@ def test_machine_is_described_for_the_file() -> None:
     assert machine["gpu"] is None
     assert {"python", "torch", "timm", "numpy"} <= machine["versions"].keys()
     assert json.loads(json.dumps(machine)) == machine
-
-
-@pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """A small study in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    tiny_study.write_tiny_study()
-    return Job(
-        study=tiny_study.STUDY,
-        dataset="mine",
-        root=str(tiny_study.ROOT),
-        category=tiny_study.CATEGORY,
-        method=tiny_study.METHOD,
-        settings=tiny_study.fastflow_settings(),
-        timing=TimingSettings(batch_sizes=(1, 7), repeats=3, warmup=1),
-    )
-
-
-def test_file_holds_what_was_measured(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "_in_fresh_process", lambda work, *rest: work(*rest))
-    report = measure_cost(job)
-    path = cost_path("small", "fastflow")
-    assert CostReport.model_validate_json(path.read_bytes()) == report
-    assert report.input_size == (64, 64)
-    assert report.latency.keys() == {1, 7}
-    assert report.training.good_images == 12
-    assert report.gmacs.detector > report.gmacs.backbone > 0
-    assert report.settings == job.settings
-    assert report.scoring_memory.peak_bytes >= report.scoring_memory.imports_bytes
-    assert list(WORK.iterdir()) == []
-    assert not Path(".clflow/features").exists()
-
-
-def test_training_is_that_of_the_train_stage(job: Job, tmp_path: Path) -> None:
-    measure.train(job, tmp_path / "cost")
-    data = study_data(
-        read_manifest(manifest_path("small", "widget")),
-        tiny_study.ROOT,
-        bank_folder("small", "widget"),
-    )
-    settings = FlowSettings.model_validate(job.settings)
-    FlowDetector(settings).fit(data, seeded(0)).save(tmp_path / "own")
-    for name in ("model.json", "model.safetensors"):
-        one, other = (tmp_path / folder / name for folder in ("cost/model", "own"))
-        assert one.read_bytes() == other.read_bytes()
-
-
-def vanish(job: Job, folder: Path) -> None:
-    os._exit(3)
-
-
-def test_a_killed_process_is_told_and_leaves_nothing(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(measure, "train", vanish)
-    with pytest.raises(TrainingError, match="measuring fastflow on widget was killed"):
-        measure_cost(job)
-    assert list(WORK.iterdir()) == []
-    assert not cost_folder("small").exists()
-
-
-def test_nothing_measured_gives_an_empty_table(tmp_path: Path) -> None:
-    frame = read_costs(tmp_path / "study", ["clflow"])
-    assert frame.empty
-    assert tuple(frame.columns) == COLUMNS
-
-
-def test_table_has_a_row_per_method_and_latencies_by_batch(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(measure, "_in_fresh_process", lambda work, *rest: work(*rest))
-    report = measure_cost(job)
-    frame = read_costs(cost_folder("small"), ["clflow", "fastflow"])
-    (row,) = frame.to_dict("records")
-    assert tuple(frame.columns[: len(COLUMNS)]) == COLUMNS
-    assert row["method"] == "fastflow"
-    assert row["device"] == report.machine["device"]
-    assert row["gmacs"] == report.gmacs.detector
-    for batch in (1, 7):
-        latency = report.latency[batch]
-        assert row[f"median_ms_{batch}"] == latency.detector.median_ms
-        assert row[f"p95_ms_{batch}"] == latency.detector.p95_ms
-        assert row[f"ratio_{batch}"] == latency.ratio
-    path = cost_path("small", "fastflow")
-    path.write_text(path.read_text().replace('"ratio"', '"ration"'))
-    with pytest.raises(DataError, match=r"fastflow\.json is malformed.*dvc repro --force cost"):
-        read_costs(cost_folder("small"), ["fastflow"])
-
-
-def problem(section: dict[str, Any]) -> str:
-    params = read_params(PARAMS)
-    params["cost"] |= section
-    with pytest.raises(SettingsError) as caught:
-        check_params(params)
-    _, *lines = str(caught.value).split("\n  ")
-    assert len(lines) == 1
-    return lines[0]
-
-
-@pytest.mark.parametrize(
-    ("section", "start"),
-    [
-        ({"methods": ["fast_flow"]}, "cost.methods: unknown method 'fast_flow': did you mean"),
-        ({"methods": ["clflow_paper"]}, "cost.methods: 'clflow_paper' is not in study.methods"),
-        ({"methods": ["clflow", "clflow"]}, "cost.methods: 'clflow' is given more than once"),
-        ({"batch_sizes": []}, "cost.batch_sizes: "),
-        ({"batch_sizes": [16, 1]}, "cost.batch_sizes: batch sizes must ascend"),
-        ({"batch_sizes": [0, 16]}, "cost.batch_sizes.0: "),
-        ({"repeats": 0}, "cost.repeats: "),
-        ({"threads": 0}, "cost.threads: "),
-    ],
-)
-def test_a_wrong_setting_is_told(section: dict[str, Any], start: str) -> None:
-    assert problem(section).startswith(start)
-
-
-def test_it_is_off_by_default() -> None:
-    assert CostSettings().methods == ()
-    assert read_params(PARAMS)["cost"]["methods"] == []

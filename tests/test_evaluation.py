@@ -21,6 +21,7 @@ from clflow.data.source import ArrayImages, FileImages
 from clflow.detectors.protocol import TrainingData
 from clflow.detectors.runs import Run, train_seeds
 from clflow.evaluation.evaluate import Subject, evaluate
+from clflow.evaluation.measure import CURVE_POINTS
 from clflow.evaluation.settings import EvaluateSettings
 from clflow.synthesis.rows import MANIFEST, BankRow, Origin, to_line
 from clflow.tables.runs import read_runs
@@ -94,7 +95,8 @@ def test_results_name_the_images_without_a_mask(subject: Subject) -> None:
 def test_score_files_hold_the_raw_scores(subject: Subject) -> None:
     evaluate(subject, (0, 3), INPUT)
     names = sorted(path.name for path in Path("scores/small/bright/widget").iterdir())
-    assert names == ["seed-0.parquet", "seed-3.parquet"]
+    curves = ["curves-seed-0.parquet", "curves-seed-3.parquet"]
+    assert names == [*curves, "seed-0.parquet", "seed-3.parquet"]
     table = pd.read_parquet("scores/small/bright/widget/seed-0.parquet")
     assert list(table) == ["path", "split", "label", "defect", "score", "aupimo"]
     assert table.score.dtype == np.float32
@@ -130,6 +132,27 @@ def test_score_files_hold_the_aupimo_of_each_anomalous_image(
     assert values.between(0.5, 1).all()
     assert run.seeds[0]["aupimo"] == pytest.approx(values.mean())
     assert "left empty" not in capsys.readouterr().out
+
+
+def test_curve_files_hold_the_curves_of_the_metrics(subject: Subject) -> None:
+    evaluate(subject, (0,), INPUT)
+    (run,) = read_runs(Path("results/runs/small"), ["widget"], ["bright"], [0])
+    table = pd.read_parquet("scores/small/bright/widget/curves-seed-0.parquet")
+    assert list(table) == ["fpr", "tpr", "pro"]
+    assert (table.dtypes == np.float64).all()
+    assert len(table) <= CURVE_POINTS
+    assert table.iloc[0].tolist() == [0, 0, 0]
+    assert table.iloc[-1].tolist() == [1, 1, 1]
+    area = np.trapezoid(table.tpr, table.fpr)
+    assert area == pytest.approx(run.seeds[0]["pixel_auroc"], abs=0.01)
+
+
+def test_curves_that_are_not_defined_have_no_rows(subject: Subject) -> None:
+    bare = tuple(replace(record, mask=None) for record in subject.manifest.records)
+    evaluate(replace(subject, manifest=replace(subject.manifest, records=bare)), (0,), INPUT)
+    table = pd.read_parquet("scores/small/bright/widget/curves-seed-0.parquet")
+    assert table.empty
+    assert list(table) == ["fpr", "tpr", "pro"]
 
 
 def test_pictures_are_of_the_first_seed(subject: Subject) -> None:

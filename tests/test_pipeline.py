@@ -3,7 +3,7 @@
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pytest
@@ -22,12 +22,14 @@ FITTED = ("train", "evaluate")
 
 
 def stages(
-    names: Iterable[str],
+    names: Collection[str],
     categories: Iterable[str] = CATEGORIES,
     methods: Iterable[str] = METHODS,
 ) -> set[str]:
-    """Return the stages of some names, and `tabulate`, which follows any of them."""
+    """Return the stages of some names, and what follows: `tabulate`, after scores `figures` too."""
     found = {"tabulate"}
+    if "evaluate" in names:
+        found |= {f"figures@{category}" for category in {*CATEGORIES, *categories}}
     for name in names:
         for category in categories:
             items = [f"{method}-{category}" for method in methods] if name in FITTED else [category]
@@ -126,6 +128,12 @@ def test_second_run_runs_nothing(clone: Clone, first: Finished) -> None:
             PARAMS, settings({"evaluate.worst": 1}), stages(["evaluate"]), id="other-pictures"
         ),
         pytest.param(PARAMS, settings({"tabulate.digits": 2}), stages(()), id="other-tables"),
+        pytest.param(
+            PARAMS,
+            settings({"figures.formats": ["png"]}),
+            stages(["figures"]) - {"tabulate"},
+            id="other-figures",
+        ),
         pytest.param(
             "src/clflow/detectors/methods/clflow.yaml",
             comment,

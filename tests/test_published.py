@@ -99,6 +99,7 @@ def test_a_value_is_a_fraction_with_its_spread() -> None:
     [
         ("yes", True),
         ("yes (third party)", True),
+        ("yes (leaderboard page)", False),
         ("computed", True),
         ("secondary", False),
         ("secondary (quotes paper)", False),
@@ -151,10 +152,18 @@ def test_unverified_values_are_marked_wherever_they_are_shown(tmp_path: Path) ->
     table = pd.read_csv(tmp_path / "tables/published.csv", keep_default_na=False)
     unverified = {row["published"] for row in table[~table["verified"]].to_dict("records")}
     assert {"FastFlow (paper)", "PatchCore (quoted by DANFlow)"} <= unverified
+    assert "NSA (logistic)" not in unverified
     for line in markdown.splitlines():
         if line.startswith("| ") and any(f"| {name} |" in line for name in unverified):
             assert "‡" in line
     assert "- ‡ FastFlow (paper): " in markdown
+
+
+def test_values_of_leaderboards_are_marked_and_called_so(tmp_path: Path) -> None:
+    markdown, _ = texts_of(tmp_path, ALL_MVTEC)
+    assert "| mean of 15 categories | FYD (leaderboard) | 0.977 ‡ |" in markdown
+    (remark,) = re.findall(r"^- ‡ FYD \(leaderboard\): .*$", markdown, re.MULTILINE)
+    assert "as leaderboards quote it, not seen in the paper" in remark
 
 
 def test_reasons_tell_methods_apart(tmp_path: Path) -> None:

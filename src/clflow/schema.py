@@ -16,6 +16,7 @@ from clflow.detectors.chosen import choice_problems
 from clflow.detectors.registry import METHODS, find_method, method_sections
 from clflow.errors import SettingsError, unknown_name
 from clflow.evaluation.settings import EvaluateSettings
+from clflow.figures.settings import FiguresSettings
 from clflow.optimism.settings import OptimismSettings
 from clflow.params import hint, list_problems, problems_of
 from clflow.study.settings import StudySettings
@@ -29,6 +30,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "prepare": PrepareSettings,
     "synthesize": SynthesizeSettings,
     "evaluate": EvaluateSettings,
+    "figures": FiguresSettings,
     "optimism": OptimismSettings,
     "cost": CostSettings,
     "tabulate": TabulateSettings,

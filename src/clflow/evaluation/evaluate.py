@@ -16,8 +16,10 @@ from clflow.detectors.registry import Method
 from clflow.detectors.runs import load_run, run_notes
 from clflow.evaluation.measure import CategoryScores, Metrics, measure, protocol, record_mask
 from clflow.evaluation.overlays import write_overlays
+from clflow.evaluation.places import curves_name
 from clflow.evaluation.settings import EvaluateSettings
 from clflow.files import write_bytes, write_json
+from clflow.metrics.curves import PixelCurves
 from clflow.metrics.pimo import Aupimo
 from clflow.paths import FEATURES, overlays_folder, result_path, scores_folder, seed_folder
 from clflow.progress import say
@@ -37,7 +39,7 @@ class Subject:
 
 
 def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings) -> None:
-    """Write scores (Parquet), metrics (JSON) and pictures; those of the first seed only."""
+    """Write scores and curves (Parquet), metrics (JSON) and pictures, these of the first seed."""
     category, method = subject.manifest.category, subject.method.name
     key = (subject.study, method, category)
     metrics: dict[str, Metrics] = {}
@@ -47,8 +49,9 @@ def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings)
         scores = _score(detector, subject)
         measured = measure(subject.manifest.test, scores, subject.root, settings)
         metrics[str(seed)] = measured.metrics
-        path = scores_folder(*key) / f"seed-{seed}.parquet"
-        _write_scores(path, subject, scores, measured.aupimo)
+        folder = scores_folder(*key)
+        _write_scores(folder / f"seed-{seed}.parquet", subject, scores, measured.aupimo)
+        _write_curves(folder / curves_name(seed), measured.curves)
         size = scores.test.anomaly_maps.shape[1:]
         if seed == seeds[0]:
             _write_pictures(subject, scores, measured.metrics, settings)
@@ -97,8 +100,18 @@ def _write_scores(path: Path, subject: Subject, scores: CategoryScores, aupimo: 
         _frame(manifest.validation, scores.validation),
         synthetic,
     ]
+    _write_table(path, pd.concat(parts, ignore_index=True))
+
+
+def _write_curves(path: Path, curves: PixelCurves | None) -> None:
+    none = np.empty((3, 0))
+    fpr, tpr, pro = none if curves is None else (curves.fpr, curves.tpr, curves.pro)
+    _write_table(path, pd.DataFrame({"fpr": fpr, "tpr": tpr, "pro": pro}))
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
     buffer = io.BytesIO()
-    pd.concat(parts, ignore_index=True).to_parquet(buffer, index=False)
+    table.to_parquet(buffer, index=False)
     write_bytes(path, buffer.getvalue())
 
 

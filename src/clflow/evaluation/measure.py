@@ -11,10 +11,13 @@ from clflow.data.images import read_mask, resize_mask
 from clflow.data.records import Record
 from clflow.detectors.protocol import Scores
 from clflow.evaluation.settings import EvaluateSettings
+from clflow.metrics.curves import PixelCurves
 from clflow.metrics.image import image_metrics
 from clflow.metrics.pimo import PIMO_BOUNDS, Aupimo, PimoScores
 from clflow.metrics.pixel import PixelScores
 from clflow.metrics.threshold import decisions_at, threshold_from_good
+
+CURVE_POINTS = 200
 
 Metrics = dict[str, float | None]
 
@@ -30,13 +33,15 @@ class CategoryScores:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Metrics by name, None where undefined, and the AUPIMO of each test image.
+    """Metrics by name, None where undefined, the AUPIMO of each test image, and curves to draw.
 
-    `aupimo.per_image` [N] is NaN for good images and anomalous ones without a marked pixel.
+    `aupimo.per_image` [N] is NaN for good images and anomalous ones without a marked pixel. The
+    curves have at most `CURVE_POINTS` points, and are None where not defined.
     """
 
     metrics: Metrics
     aupimo: Aupimo
+    curves: PixelCurves | None
 
 
 def measure(
@@ -49,16 +54,16 @@ def measure(
     """
     labels = np.array([record.label for record in records])
     threshold = threshold_from_good(scores.validation, settings.threshold_quantile)
-    pixel_metrics, aupimo = _localisation(records, scores.test.anomaly_maps, root, settings)
+    found = _localisation(records, scores.test.anomaly_maps, root, settings)
     metrics = {
         **image_metrics(labels, scores.test.image_scores),
-        **pixel_metrics,
-        "aupimo": aupimo.mean,
+        **found.metrics,
+        "aupimo": found.aupimo.mean,
         "threshold": threshold,
         **decisions_at(labels, scores.test.image_scores, threshold),
         "synthetic_image_auroc": _synthetic(scores)["image_auroc"],
     }
-    return Measurement(metrics, aupimo)
+    return replace(found, metrics=metrics)
 
 
 def _synthetic(scores: CategoryScores) -> Mapping[str, float | None]:
@@ -68,7 +73,7 @@ def _synthetic(scores: CategoryScores) -> Mapping[str, float | None]:
 
 def _localisation(
     records: tuple[Record, ...], maps: np.ndarray, root: Path, settings: EvaluateSettings
-) -> tuple[Metrics, Aupimo]:
+) -> Measurement:
     pixels, pimo, measured = PixelScores(), PimoScores(), []
     for index, scores, mask in _known(records, maps, root, settings):
         pixels.add(scores, mask)
@@ -77,7 +82,8 @@ def _localisation(
     aupimo = pimo.measure()
     per_image = np.full(len(records), np.nan)
     per_image[measured] = aupimo.per_image
-    return pixels.metrics(), replace(aupimo, per_image=per_image)
+    aupimo = replace(aupimo, per_image=per_image)
+    return Measurement(pixels.metrics(), aupimo, pixels.curves(CURVE_POINTS))
 
 
 def _known(

@@ -5,22 +5,16 @@ test does not tell apart; all are joined where Friedman's test finds no differen
 """
 
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from clflow.files import write_bytes
+from clflow.figures.style import new_figure, save
 
 _WIDTH_INCHES = 6.0
 _ROW_INCHES = 0.22
 _BAR_STEP = 0.35
-# Text stays text, and neither a clock nor chance gets into the file.
-_STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "clflow", "font.size": 9}
 
 
 @dataclass(frozen=True)
@@ -55,24 +49,12 @@ class Diagram:
 
 def draw(diagram: Diagram, path: Path) -> None:
     """Write `path`.svg and `path`.png."""
-    for suffix in ("svg", "png"):
-        write_bytes(path.with_name(f"{path.name}.{suffix}"), _rendered(diagram, suffix))
-
-
-def _rendered(diagram: Diagram, suffix: str) -> bytes:
-    buffer = BytesIO()
-    with mpl.rc_context(_STYLE):
-        metadata = {"Date": None} if suffix == "svg" else {"Software": None}
-        _figure(diagram).savefig(
-            buffer, format=suffix, dpi=200, bbox_inches="tight", metadata=metadata
-        )
-    return buffer.getvalue()
+    save(lambda: _figure(diagram), path, cropped=True)
 
 
 def _figure(diagram: Diagram) -> Figure:
     below = len(diagram.groups) * _BAR_STEP + (len(diagram.methods) + 1) // 2 + 1
-    figure = Figure(figsize=(_WIDTH_INCHES, _ROW_INCHES * (below + 5)))
-    FigureCanvasAgg(figure)
+    figure = new_figure(_ROW_INCHES * (below + 5), _WIDTH_INCHES)
     axes = figure.add_axes((0, 0, 1, 1))
     count = len(diagram.methods)
     axes.set_xlim(1 - 0.35 * (count - 1), count + 0.35 * (count - 1))

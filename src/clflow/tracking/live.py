@@ -8,6 +8,7 @@ from typing import ParamSpec
 from clflow.paths import TABLES
 from clflow.progress import say
 from clflow.tracking.banks import log_bank
+from clflow.tracking.figures import log_figures
 from clflow.tracking.runs import log_evaluation, log_tables, log_training
 from clflow.tracking.store import TrackingError
 
@@ -46,6 +47,11 @@ def track_training(study: str, method: str, category: str, seconds: Mapping[int,
 def track_evaluation(study: str, method: str, category: str) -> None:
     """Log the metrics of a category."""
     quietly(log_evaluation, _ROOT, study, method, category)
+
+
+def track_figures(study: str, category: str) -> None:
+    """Log the curves and score histograms of a category."""
+    quietly(log_figures, _ROOT, study, category)
 
 
 def track_tables(study: str) -> None:

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from clflow.figures.places import figures_folder
 from clflow.params import parse, read_params, section
 from clflow.paths import PARAMS, TABLES, bank_folder, model_folder, report_folder, results_folder
 from clflow.progress import say, track
 from clflow.study.settings import StudySettings
 from clflow.tracking.banks import log_bank
 from clflow.tracking.changes import Changes
+from clflow.tracking.figures import log_figures
 from clflow.tracking.runs import log_evaluation, log_tables, log_training
 
 
@@ -22,7 +24,7 @@ class SyncReport:
 
 
 def sync(root: Path) -> SyncReport:
-    """Log banks, models, results and tables on disk that MLflow lacks; a second call does nothing.
+    """Log whatever of a study is on disk and MLflow lacks; a second call does nothing.
 
     Raises:
         DataError: a file is missing or malformed.
@@ -37,6 +39,8 @@ def sync(root: Path) -> SyncReport:
         changes |= log_training(root, study, method, category, seed)
     for study, method, category in track(evaluated, "sync results", len(evaluated)):
         changes |= log_evaluation(root, study, method, category)
+    for study, category in _drawn(root):
+        changes |= log_figures(root, study, category)
     if (root / TABLES / "results.csv").is_file():
         settings = parse(StudySettings, section(read_params(root / PARAMS), "study"), "study")
         changes |= log_tables(root, settings.name, TABLES)
@@ -66,6 +70,11 @@ def _trained(root: Path) -> list[tuple[str, str, str, int]]:
 def _evaluated(root: Path) -> list[tuple[str, str, str]]:
     found = _places(root, results_folder("*") / "*" / "*.json")
     return [(study, method, name.removesuffix(".json")) for *_, study, method, name in found]
+
+
+def _drawn(root: Path) -> list[tuple[str, str]]:
+    found = _places(root, figures_folder("*", "*"))
+    return [(study, category) for *_, study, category in found]
 
 
 def _places(root: Path, pattern: Path) -> list[tuple[str, ...]]:

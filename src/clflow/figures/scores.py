@@ -1,0 +1,113 @@
+"""What the figures of a category are drawn from: raw image scores, and curves where there are any.
+
+A score folder of before the evaluate stage wrote curves has none: all else is drawn from it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from clflow.errors import DataError
+from clflow.evaluation.places import curves_name
+from clflow.figures.curves import Curve
+from clflow.metrics.inputs import image_labels
+
+_REMEDY = "run `dvc repro`"
+
+
+@dataclass(frozen=True, eq=False)
+class SeedScores:
+    """Raw scores of one model: of test images [N], true where anomalous, and of held-out good [M].
+
+    The higher, the more anomalous.
+    """
+
+    anomalous: NDArray[np.bool_]
+    test: NDArray[np.float64]
+    held_out: NDArray[np.float64]
+
+    @property
+    def flaw(self) -> str | None:
+        """Why nothing can be drawn, None where something can."""
+        if not (np.isfinite(self.test).all() and np.isfinite(self.held_out).all()):
+            return "scores not finite"
+        return None if len(self.test) else "no test images"
+
+    @property
+    def only(self) -> str | None:
+        """The class of all test images, None where there are both."""
+        if self.anomalous.all():
+            return "anomalous"
+        return None if self.anomalous.any() else "good"
+
+    @property
+    def constant(self) -> bool:
+        """Whether all test images have the same score."""
+        return bool((self.test == self.test[:1]).all())
+
+
+@dataclass(frozen=True, eq=False)
+class MethodScores:
+    """A method in its place among those of the study, and what there is of it by seed.
+
+    `regions` has an entry for each seed with a file of pixel curves, None where not defined.
+    """
+
+    method: str
+    place: int
+    seeds: Mapping[int, SeedScores]
+    regions: Mapping[int, Curve | None]
+
+
+def read_method(folder: Path, method: str, place: int, seeds: Sequence[int]) -> MethodScores:
+    """Read scores/<study>/<method>/<category>; a seed without a file is left out.
+
+    Raises:
+        DataError: a file is malformed.
+    """
+    scores = {seed: folder / f"seed-{seed}.parquet" for seed in seeds}
+    curves = {seed: folder / curves_name(seed) for seed in seeds}
+    return MethodScores(
+        method,
+        place,
+        {seed: _read_scores(path) for seed, path in scores.items() if path.is_file()},
+        {seed: _read_regions(path) for seed, path in curves.items() if path.is_file()},
+    )
+
+
+def _read_scores(path: Path) -> SeedScores:
+    table = _read(path, ["split", "label", "score"])
+    test = table[table["split"] == "test"]
+    held_out = table[table["split"] == "validation"]
+    try:
+        anomalous = image_labels(test["label"], len(test))
+    except DataError as error:
+        raise DataError(f"{path}: {error}; {_REMEDY}") from error
+    return SeedScores(anomalous, _floats(test["score"]), _floats(held_out["score"]))
+
+
+def _read_regions(path: Path) -> Curve | None:
+    table = _read(path, ["fpr", "pro"])
+    if table.empty:
+        return None
+    curve = Curve(_floats(table["fpr"]), _floats(table["pro"]))
+    for name, rates in (("fpr", curve.fpr), ("pro", curve.hit)):
+        if rates[0] != 0 or rates[-1] != 1 or not (np.diff(rates) >= 0).all():
+            raise DataError(f"{path}: {name} does not rise from 0 to 1; {_REMEDY}")
+    return curve
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"cannot read {path}: {reason}; {_REMEDY}") from error
+
+
+def _floats(column: "pd.Series[float]") -> NDArray[np.float64]:
+    return np.asarray(column, dtype=np.float64)
