@@ -263,11 +263,11 @@ def test_real_defects_are_spread_over_their_kinds(made: Path) -> None:
 
 
 def test_real_defects_are_measured_at_the_size_of_the_bank(made: Path) -> None:
-    """Squares of 10 x 10 at 250 in images of 50 x 50 pixels of about 90 grey levels."""
+    """Squares of 12 x 12 at 250 in images of 50 x 50 pixels of about 90 grey levels."""
     table = real_statistics(manifest_of(made), made, SIDE).set_index("group")
     assert list(table.index) == ["real defects", "crack", "scratch"]
     assert list(table["images"]) == [7, 3, 4]
-    assert table["area_median"].to_numpy() == pytest.approx(0.04, rel=0.1)
+    assert table["area_median"].to_numpy() == pytest.approx(144 / 2500, rel=0.1)
     assert table["contrast_median"].between(120, 180).all()
     assert table["change_median"].isna().all()
 
