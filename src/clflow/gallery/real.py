@@ -74,7 +74,7 @@ def _measurements(records: Sequence[Record], root: Path, side: int) -> Iterator[
         if defect.mask is None:
             yield None
             continue
-        size = fitted_size(*defect.mask.shape, side)
+        size = fitted_size(record.height, record.width, side)
         image, mask = resize_image(defect.image, *size), resize_mask(defect.mask, *size)
         yield measure(record.defect, image, mask)
 

@@ -1,6 +1,7 @@
 """Size, source and destination of one NSA patch (arXiv 2109.15222, patch sampling)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -122,7 +123,7 @@ def _source_box(
     return None
 
 
-def _share(counts: NDArray[np.int32], x0: int, y0: int, x1: int, y1: int) -> float:
+def _share(counts: NDArray[Any], x0: int, y0: int, x1: int, y1: int) -> float:
     """Return the share of a box that is set, from the integral image of a mask."""
     inside = int(counts[y1, x1]) - int(counts[y0, x1]) - int(counts[y1, x0]) + int(counts[y0, x0])
     return inside / ((y1 - y0) * (x1 - x0))

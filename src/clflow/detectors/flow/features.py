@@ -104,8 +104,8 @@ class FeatureStore:
             yield from reader.map(lambda index: self._read(images[index]), indices)
 
     def _read(self, image: np.ndarray) -> np.ndarray:
-        side = self.image_size
-        size = (side, side) if self.stretched else fitted_size(*image.shape[:2], side)
+        side, (height, width) = self.image_size, image.shape[:2]
+        size = (side, side) if self.stretched else fitted_size(height, width, side)
         return resize_image(image, *size)
 
     def _levels(self, batch: Tensor) -> list[Tensor]:
