@@ -1,4 +1,4 @@
-"""Fixtures of the tracking tests; a store is set up once because that takes seconds."""
+"""Settings of all tests, fixtures of the tracking tests: a store takes seconds to set up."""
 
 import os
 import shutil
@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from tracked_study import write_model
+
+# how long an example takes says nothing about the code
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 SYNC = """
 from pathlib import Path
