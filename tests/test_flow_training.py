@@ -7,8 +7,8 @@ import torch
 from flow_cases import seeded, small_settings
 from torch import Tensor, nn
 
+from clflow.detectors.checkpoint import save_checkpoint
 from clflow.detectors.flow import training
-from clflow.detectors.flow.checkpoint import save_checkpoint
 from clflow.detectors.flow.dataset import NegativeFeatures, TrainingFeatures
 from clflow.detectors.flow.density import LevelDensity
 from clflow.detectors.flow.objective import Objective, draw_batch

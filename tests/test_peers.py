@@ -18,11 +18,12 @@ from torch import nn
 
 from clflow.backbones.network import build_backbone
 from clflow.backbones.settings import BackboneSettings
+from clflow.data.pixels import read_pixels
 from clflow.data.source import ArrayImages
 from clflow.detectors.merge import merged
 from clflow.detectors.peers.detector import BATCH_SIZE
 from clflow.detectors.peers.handover import handed_over, own_tensors
-from clflow.detectors.peers.images import normalised, read_pixels
+from clflow.detectors.peers.images import normalised
 from clflow.detectors.peers.seeding import lent_global_state
 from clflow.detectors.peers.settings import PadimSettings, PeerSettings
 from clflow.detectors.registry import METHODS, find_method

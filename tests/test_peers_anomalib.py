@@ -10,9 +10,10 @@ import torch
 from flow_cases import grain, seeded, spotted, training_data
 from torch import Tensor
 
+from clflow.data.pixels import read_pixels
 from clflow.data.source import ArrayImages
 from clflow.detectors.peers.detector import PeerDetector
-from clflow.detectors.peers.images import normalised, read_pixels
+from clflow.detectors.peers.images import normalised
 from clflow.detectors.registry import METHODS, find_method
 from clflow.errors import SettingsError
 

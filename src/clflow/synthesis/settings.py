@@ -19,9 +19,10 @@ CLFLOW_MIXTURE = {"nsa": 0.5, "cutpaste_scar": 0.25, "perlin": 0.25}
 class SynthesizeSettings(Frozen):
     """Settings of the synthesize stage.
 
-    image_size² is the area of the images in pixels; they keep their aspect ratio. `label` replaces the kind of label of every generator, auto leaves each its own. `mixture` holds
-    the weights of generators, used where `generator` is mixture. `textures` is the folder of
-    texture images for perlin, which takes the category's own while the default folder is empty.
+    image_size² is the area of the images in pixels; they keep their aspect ratio. `label` replaces
+    the kind of label of every generator, auto leaves each its own. `mixture` holds the weights of
+    generators, used where `generator` is mixture. `textures` is the folder of texture images for
+    perlin, which takes the category's own while the default folder is empty.
     """
 
     generator: str = "nsa"

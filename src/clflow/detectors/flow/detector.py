@@ -11,6 +11,14 @@ from torch import Tensor, nn
 
 from clflow.backbones.network import Backbone, build_backbone
 from clflow.data.source import ImageSource
+from clflow.detectors.alignment.image_alignment import ImageAlignment
+from clflow.detectors.alignment.posed import (
+    Posed,
+    fit_alignment,
+    posed,
+    posed_negatives,
+    restored,
+)
 from clflow.detectors.device import pick_device
 from clflow.detectors.flow.dataset import (
     TrainingFeatures,
@@ -33,7 +41,7 @@ NO_WORKSPACE = Workspace()
 
 
 class FlowDetector:
-    """Frozen backbone, fixed normalisation, one flow per level.
+    """Images in one pose, frozen backbone, fixed normalisation, one flow per level.
 
     Attributes:
         history_: loss and its terms at the logged steps.
@@ -49,6 +57,7 @@ class FlowDetector:
             stretched=settings.aspect == "stretch",
         )
         self.history_: list[dict[str, float]] = []
+        self.alignment_: ImageAlignment | None = None
         self.normalizations_ = nn.ModuleList()
         self.densities_ = nn.ModuleList()
 
@@ -67,6 +76,8 @@ class FlowDetector:
             TrainingError: the run diverged.
         """
         seed = int(torch.randint(2**62, (), generator=generator))
+        size = self.settings.image_size
+        self.alignment_ = fit_alignment(self.settings.alignment, data.good, size, seed)
         features = self._training_features(data, workspace, torch.Generator().manual_seed(seed))
         self._new_densities([level.shape[1] for level in features.good], seed)
         self.normalizations_.to(self.device)
@@ -87,7 +98,8 @@ class FlowDetector:
         if not len(images):
             size = self.settings.image_size
             return Scores(np.empty(0, np.float32), np.empty((0, size, size), np.float32))
-        features = self.store.features(images, "features to score", workspace.features)
+        found = self._posed(images, "images to align")
+        features = self.store.features(found.images, "features to score", workspace.features)
         maps = torch.cat(
             [
                 self._maps(
@@ -96,6 +108,7 @@ class FlowDetector:
                 for start in range(0, len(images), BATCH_SIZE)
             ]
         )
+        maps = restored(maps, found.theta)
         scores = image_scores(maps, self.settings.score.top_fraction)
         return Scores(scores.numpy(), maps.numpy())
 
@@ -112,18 +125,22 @@ class FlowDetector:
         self, data: TrainingData, workspace: Workspace, generator: torch.Generator
     ) -> TrainingFeatures:
         settings = self.settings
-        good = self._gathered(data.good, "features of good images", workspace)
+        images = self._posed(data.good, "good images to align").images
+        good = self._gathered(images, "features of good images", workspace)
         fitted = fit_normalizations(good, settings)
         self.normalizations_ = nn.ModuleList(fitted)
         if not settings.uses_negatives:
             normalize_for_training(good, None, (), fitted, settings, generator)
             return TrainingFeatures(good, None)
-        negatives = _required(data.negatives)
+        negatives = posed_negatives(self.alignment_, _required(data.negatives), settings.image_size)
         levels = self._gathered(negatives.images, "features of anomalies", workspace)
         normalize_for_training(good, levels, negatives.owners, fitted, settings, generator)
         return TrainingFeatures(
             good, negative_features(levels, negatives, len(data.good), settings)
         )
+
+    def _posed(self, images: ImageSource, label: str) -> Posed:
+        return posed(self.alignment_, images, self.settings.image_size, label)
 
     def _gathered(self, images: ImageSource, label: str, workspace: Workspace) -> list[Tensor]:
         return gather(self.store.features(images, label, workspace.features), self.settings.grid)
@@ -135,7 +152,10 @@ class FlowDetector:
         ).to(self.device)
 
     def _state(self) -> nn.ModuleDict:
-        return nn.ModuleDict({"normalization": self.normalizations_, "density": self.densities_})
+        state = nn.ModuleDict({"normalization": self.normalizations_, "density": self.densities_})
+        if self.alignment_ is not None:
+            state["alignment"] = self.alignment_
+        return state
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and model.json, which names the backbone by its fingerprint."""
@@ -151,6 +171,7 @@ class FlowDetector:
             "settings": self.settings.model_dump(mode="json"),
             "backbone": self.store.fingerprint,
             "levels": levels,
+            "aligned": self.alignment_ is not None,
         }
         write_json(folder / "model.json", description)
 
@@ -175,6 +196,8 @@ class FlowDetector:
             for level in levels
         )
         detector._new_densities([level["channels"] for level in levels], 0)
+        if description["aligned"]:
+            detector.alignment_ = ImageAlignment(detector.settings.alignment)
         detector._state().load_state_dict(load_file(folder / "model.safetensors"))
         detector.normalizations_.to(detector.device)
         return detector

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clflow.backbones.registry import backbone_spec, check_levels, check_weights
 from clflow.backbones.settings import BackboneSettings
+from clflow.detectors.alignment.settings import ImageAlignmentSettings
 from clflow.errors import SettingsError
 from clflow.flows.settings import CouplingSettings
 
@@ -109,13 +110,14 @@ class FlowSettings(_Settings):
     """A frozen backbone, a fixed normalisation, a flow per level, and how they are trained.
 
     `image_size`² is the area of the input, whose aspect ratio is the image's unless it is stretched
-    to a square. `grid` fuses all levels into one map of grid x grid cells; null keeps one flow per
-    level.
+    to a square; `alignment` brings square images into one pose first. `grid` fuses all levels into
+    one map of grid x grid cells; null keeps one flow per level.
     """
 
     backbone: BackboneSettings
     image_size: int = Field(ge=32)
     aspect: Literal["keep", "stretch"]
+    alignment: ImageAlignmentSettings
     grid: int | None = Field(ge=2)
     normalization: NormalizationSettings
     flow: CouplingSettings

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from clflow.detectors.flow.checkpoint import History, load_checkpoint, save_checkpoint
+from clflow.detectors.checkpoint import History, load_checkpoint, save_checkpoint
 from clflow.detectors.flow.dataset import TrainingFeatures
 from clflow.detectors.flow.density import LevelDensity
 from clflow.detectors.flow.objective import Objective, draw_batch

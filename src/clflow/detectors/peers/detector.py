@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from clflow.backbones.network import build_backbone
 from clflow.backbones.registry import backbone_spec
+from clflow.data.pixels import read_pixels
 from clflow.data.source import ImageSource
 from clflow.detectors.device import pick_device
 from clflow.detectors.peers.handover import own_tensors
-from clflow.detectors.peers.images import normalised, read_pixels
+from clflow.detectors.peers.images import normalised
 from clflow.detectors.peers.seeding import lent_global_state
 from clflow.detectors.peers.settings import PeerSettings
 from clflow.detectors.protocol import Scores, TrainingData, Workspace

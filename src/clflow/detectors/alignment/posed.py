@@ -1,0 +1,91 @@
+"""Images and anomalies brought into one pose for a detector, and its maps brought back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clflow.data.pixels import read_pixels
+from clflow.data.source import ArrayImages, ImageSource
+from clflow.detectors.alignment.image_alignment import ImageAlignment
+from clflow.detectors.alignment.settings import ImageAlignmentSettings
+from clflow.detectors.alignment.warp import inverse, warp
+from clflow.detectors.protocol import Negatives
+from clflow.progress import say
+from clflow.synthesis.synthetic import component_boxes
+
+# what a template is made from and judged by: more images change little and cost time
+_LOOKED_AT = 80
+
+
+@dataclass(frozen=True)
+class Posed:
+    """Images in one pose and the maps theta [N, 2, 3] that brought them there, None for none."""
+
+    images: ImageSource
+    theta: Tensor | None
+
+
+def fit_alignment(
+    settings: ImageAlignmentSettings, images: ImageSource, size: int, seed: int
+) -> ImageAlignment | None:
+    """Return the alignment of a category's good images, None where it is off or does not pay.
+
+    Args:
+        images: good images; a part of them, evenly spaced, is looked at.
+        size: side of the square images in pixels.
+        seed: of a learned transformer.
+    """
+    if settings.kind == "none":
+        return None
+    places = np.linspace(0, len(images) - 1, min(len(images), _LOOKED_AT)).round().astype(int)
+    some = [images[int(place)] for place in places]
+    if any(image.shape[0] != image.shape[1] for image in some):
+        say("image alignment off: the images are not square")
+        return None
+    pixels = read_pixels(ArrayImages(some), size, "good images to align")
+    alignment = ImageAlignment(settings, seed).fit(pixels)
+    return alignment if alignment.active_ else None
+
+
+def posed(alignment: ImageAlignment | None, images: ImageSource, size: int, label: str) -> Posed:
+    """Return images [N, 3, size, size] in one pose, or as they came without an alignment."""
+    if alignment is None:
+        return Posed(images, None)
+    pixels = read_pixels(images, size, label)
+    theta = alignment(pixels)
+    arrays = alignment.warped(pixels, theta).permute(0, 2, 3, 1).contiguous().numpy()
+    return Posed(ArrayImages(list(arrays)), theta)
+
+
+def posed_negatives(alignment: ImageAlignment | None, negatives: Negatives, size: int) -> Negatives:
+    """Return anomalies in one pose, each found from its own image, their masks turned with them."""
+    if alignment is None:
+        return negatives
+    found = posed(alignment, negatives.images, size, "anomalies to align")
+    masks = [_turned(negatives.masks(i), theta, size) for i, theta in enumerate(_each(found))]
+    return replace(
+        negatives,
+        images=found.images,
+        masks=lambda index: masks[index],
+        boxes=tuple(component_boxes(mask) for mask in masks),
+    )
+
+
+def restored(maps: Tensor, theta: Tensor | None) -> Tensor:
+    """Return anomaly maps [N, S, S] in the frame of the images as they came."""
+    if theta is None:
+        return maps
+    return warp(maps[:, None], inverse(theta).to(maps), maps.shape[-1])[:, 0]
+
+
+def _each(found: Posed) -> Sequence[Tensor]:
+    assert found.theta is not None
+    return list(found.theta.split(1))
+
+
+def _turned(mask: np.ndarray, theta: Tensor, size: int) -> np.ndarray:
+    shares = torch.from_numpy(mask.astype(np.float32))[None, None]
+    return (warp(shares, theta, size, padding="zeros")[0, 0] > 0.5).numpy()

@@ -1,0 +1,96 @@
+"""A detector that sees parts in one pose and answers in the frame they came in."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from flow_cases import grain, seeded, small_settings, training_data
+from fyd_cases import SIZE, noisy, part, poses
+
+from clflow.data.source import ArrayImages
+from clflow.detectors.alignment.posed import fit_alignment, posed, posed_negatives, restored
+from clflow.detectors.flow.detector import FlowDetector
+from clflow.detectors.protocol import Negatives, TrainingData
+from clflow.synthesis.synthetic import component_boxes
+
+TURNED = {
+    "alignment": {
+        "kind": "registration",
+        "registration": {"size": 64, "rounds": 1, "seeds": 4},
+    }
+}
+SETTINGS = small_settings("clflow", image_size=SIZE, **TURNED)
+
+
+def parts(count: int, seed: int) -> list[np.ndarray]:
+    return noisy([part(*pose) for pose in poses(count, seed=seed)], seed)
+
+
+def marked(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image with a patch off its centre, and the patch's mask."""
+    mask = np.zeros(image.shape[:2], bool)
+    mask[SIZE // 8 : SIZE // 4, SIZE // 2 : 5 * SIZE // 8] = True
+    return np.where(mask[..., None], 255 - image, image), mask
+
+
+def anomalies_of(good: list[np.ndarray]) -> Negatives:
+    made = [marked(image) for image in good]
+    return Negatives(
+        images=ArrayImages([image for image, _ in made]),
+        masks=lambda index: made[index][1],
+        boxes=tuple(component_boxes(mask) for _, mask in made),
+        owners=tuple(range(len(good))),
+    )
+
+
+def test_parts_in_any_pose_are_aligned_and_grain_is_not() -> None:
+    assert fit_alignment(SETTINGS.alignment, ArrayImages(parts(12, 0)), SIZE, 0) is not None
+    assert fit_alignment(SETTINGS.alignment, ArrayImages(grain(12, 0)), SIZE, 0) is None
+
+
+def test_images_that_are_not_square_are_left_as_they_are() -> None:
+    flat = [image[: SIZE // 2] for image in parts(12, 0)]
+    assert fit_alignment(SETTINGS.alignment, ArrayImages(flat), SIZE, 0) is None
+
+
+def test_without_alignment_nothing_is_touched() -> None:
+    images, negatives = ArrayImages(grain(2, 0)), anomalies_of(parts(2, 0))
+    found = posed(None, images, SIZE, "")
+    assert found.images is images
+    assert found.theta is None
+    assert posed_negatives(None, negatives, SIZE) is negatives
+    maps = torch.rand(2, SIZE, SIZE)
+    assert restored(maps, None) is maps
+
+
+def test_masks_turn_with_their_anomalies() -> None:
+    good = parts(12, 0)
+    alignment = fit_alignment(SETTINGS.alignment, ArrayImages(good), SIZE, 0)
+    negatives = anomalies_of(good)
+    turned = posed_negatives(alignment, negatives, SIZE)
+    found = posed(alignment, negatives.images, SIZE, "")
+    for index in range(len(good)):
+        mask = turned.masks(index)
+        assert turned.boxes[index] == component_boxes(mask)
+        back = restored(torch.from_numpy(mask)[None].float(), found.theta[index : index + 1])
+        overlap = (back[0].numpy() > 0.5) & negatives.masks(index)
+        assert overlap.sum() > 0.7 * negatives.masks(index).sum()
+
+
+def test_maps_are_in_the_frame_of_the_image(tmp_path: Path) -> None:
+    good = parts(16, 0)
+    data = TrainingData(ArrayImages(good), anomalies_of(good))
+    detector = FlowDetector(SETTINGS).fit(data, seeded())
+    assert detector.alignment_ is not None
+    image, mask = marked(parts(1, 9)[0])
+    maps = detector.score(ArrayImages([image])).anomaly_maps
+    assert maps[0][mask].mean() > 2 * np.abs(maps[0][~mask]).mean()
+    detector.save(tmp_path)
+    again = FlowDetector.load(tmp_path).score(ArrayImages([image]))
+    np.testing.assert_array_equal(again.anomaly_maps, maps)
+
+
+def test_a_detector_that_does_not_align_loads_again(tmp_path: Path) -> None:
+    detector = FlowDetector(small_settings("clflow")).fit(training_data(), seeded())
+    detector.save(tmp_path)
+    assert FlowDetector.load(tmp_path).alignment_ is None
