@@ -7,7 +7,6 @@ import torch
 from flow_cases import seeded, small_settings
 from torch import Tensor, nn
 
-from clflow.detectors.checkpoint import save_checkpoint
 from clflow.detectors.flow import training
 from clflow.detectors.flow.dataset import NegativeFeatures, TrainingFeatures
 from clflow.detectors.flow.density import LevelDensity
@@ -15,6 +14,7 @@ from clflow.detectors.flow.objective import Objective, draw_batch
 from clflow.detectors.flow.settings import FlowSettings
 from clflow.detectors.flow.training import train
 from clflow.errors import TrainingError
+from clflow.training.checkpoint import save_checkpoint
 
 CPU = torch.device("cpu")
 METHODS = ["fastflow", "clflow_paper", "clflow"]

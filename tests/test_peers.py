@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from clflow.backbones.network import build_backbone
+from clflow.backbones.pixels import read_pixels
 from clflow.backbones.settings import BackboneSettings
-from clflow.data.pixels import read_pixels
 from clflow.data.source import ArrayImages
 from clflow.detectors.merge import merged
 from clflow.detectors.peers.detector import BATCH_SIZE

@@ -10,7 +10,7 @@ import torch
 from flow_cases import grain, seeded, spotted, training_data
 from torch import Tensor
 
-from clflow.data.pixels import read_pixels
+from clflow.backbones.pixels import read_pixels
 from clflow.data.source import ArrayImages
 from clflow.detectors.peers.detector import PeerDetector
 from clflow.detectors.peers.images import normalised

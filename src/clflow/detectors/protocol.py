@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from clflow.data.source import ImageSource
+from clflow.synthesis.categories import Decision
+from clflow.synthesis.settings import SynthesizeSettings
 
 Box = tuple[int, int, int, int]
 Observer = Callable[[int], None]
@@ -31,11 +33,26 @@ class Negatives:
 
 
 @dataclass(frozen=True)
+class Category:
+    """What the synthesize stage knew of a category: its names, its decision, the settings."""
+
+    dataset: str
+    name: str
+    decision: Decision
+    synthesize: SynthesizeSettings
+
+
+@dataclass(frozen=True)
 class TrainingData:
-    """Good images of one category and anomalies made from them; nothing of the test set."""
+    """Good images of one category and anomalies made from them; nothing of the test set.
+
+    Attributes:
+        category: what is known of it, for detectors that make anomalies themselves.
+    """
 
     good: ImageSource
     negatives: Negatives | None = None
+    category: Category | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,10 @@ class Detector(Protocol):
 
     @property
     def backbone(self) -> nn.Module:
-        """The frozen network whose features it reads: uint8 images [N, 3, H, W] to maps."""
+        """The network whose features it reads: uint8 images [N, 3, H, W] to maps.
+
+        Frozen, or the encoder of a network that is trained as a whole.
+        """
 
     def fit(
         self, data: TrainingData, generator: torch.Generator, workspace: Workspace = ...

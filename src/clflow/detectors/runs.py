@@ -24,7 +24,7 @@ from clflow.progress import say
 
 LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
 # a change of this code makes what was interrupted start anew
-_CODE = ("backbones", "data", "detectors", "flows")
+_CODE = ("backbones", "data", "detectors", "flows", "synthesis", "training")
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,18 @@ def decide(
 
     The training images uint8 [H, W, 3] are looked at only where the table has no kind.
     """
-    row = dict(class_table()["classes"].get(dataset, {}).get(category, {}))
+    listed = "kind" in _class_row(dataset, category)
+    measured = None if listed else measure_background(images)
+    return decide_from(dataset, category, settings, measured)
+
+
+def decide_from(
+    dataset: str, category: str, settings: SynthesizeSettings, measured: Background | None
+) -> Decision:
+    """Decide as `decide` does from what was measured then, None where the table has the kind."""
+    row = _class_row(dataset, category)
     listed: Kind | None = row.pop("kind", None)
     background = row.pop("background", None)
-    measured = None if listed is not None else measure_background(images)
     if measured is not None:
         kind, reason = measured.kind, measured.reason
         background = (measured.brightness, measured.threshold)
@@ -54,6 +62,10 @@ def decide(
         kind, reason = settings.kind, f"{settings.kind}: set by synthesize.kind"
     levels = None if kind == "texture" or background is None else tuple(background)
     return Decision(kind, levels, reason, measured, row)
+
+
+def _class_row(dataset: str, category: str) -> dict[str, Any]:
+    return dict(class_table()["classes"].get(dataset, {}).get(category, {}))
 
 
 @cache

@@ -70,7 +70,8 @@ def disk_median(values: NDArray[np.float32], at: NDArray[np.bool_]) -> NDArray[n
     padded = np.pad(values, _DISK_RADIUS, mode="edge")
     rows, columns = np.nonzero(at)
     down, right = np.nonzero(_disk())
-    windows = padded[rows[:, None] + down, columns[:, None] + right]
+    width = padded.shape[1]
+    windows = padded.take((rows * width + columns)[:, None] + (down * width + right))
     middle = windows.shape[1] // 2
     result = np.zeros_like(values)
     result[at] = np.partition(windows, middle, axis=1)[:, middle]

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.fft import irfft2, rfft2
 
@@ -49,13 +50,12 @@ def correlate(
     """
     size = images.shape[-1]
     limit = max(1, int(reach * size))
-    # as much margin as there are shifts to look at: the circle of the FFT must not close
-    padded = size + limit + 1
+    # at least as much margin as there are shifts to look at: the circle of the FFT must not close
+    padded = next_fast_len(size + limit + 1, real=True)
     spectrum = rfft2(_turned(images, angles), s=(padded, padded))
     surface = irfft2(spectrum * rfft2(template, s=(padded, padded)).conj(), s=(padded, padded))
-    width = 2 * limit + 3
-    near = torch.roll(surface, (limit + 1, limit + 1), (-2, -1))[..., :width, :width]
-    best, place = _peaks(near)
+    near = torch.arange(-limit - 1, limit + 2, device=images.device) % padded
+    best, place = _peaks(surface[..., near[:, None], near])
     return best, (place - limit - 1) * 2 / size
 
 

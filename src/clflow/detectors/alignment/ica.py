@@ -5,13 +5,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from clflow.detectors.alignment.loop import Terms, batch_rows, run_loop
 from clflow.detectors.alignment.pairs import pairwise_distance
 from clflow.detectors.alignment.sampling import sample
 from clflow.detectors.alignment.settings import LearnedSettings
 from clflow.detectors.alignment.transformer import Transformer
 from clflow.detectors.alignment.warp import identity
-from clflow.detectors.checkpoint import History
+from clflow.training.checkpoint import History
+from clflow.training.loop import Terms, batch_rows, run_loop
 
 _LOG_EVERY = 10
 _CHECKPOINT_EVERY = 50

@@ -8,13 +8,13 @@ from torch.nn.functional import interpolate
 
 from clflow.detectors.alignment.correlation import disc
 from clflow.detectors.alignment.ica import LearnedAlignment
-from clflow.detectors.alignment.loop import stream
 from clflow.detectors.alignment.pairs import pairwise_distance
 from clflow.detectors.alignment.registration import Registration
 from clflow.detectors.alignment.settings import ImageAlignmentSettings
 from clflow.detectors.alignment.warp import chain, identity, warp_images
-from clflow.detectors.checkpoint import History
 from clflow.progress import say
+from clflow.training.checkpoint import History
+from clflow.training.loop import stream
 
 _CHUNK = 32
 # every fifth good image is held out: the template and the transformer are made from the others

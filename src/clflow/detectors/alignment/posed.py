@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clflow.data.pixels import read_pixels
+from clflow.backbones.pixels import read_pixels
 from clflow.data.source import ArrayImages, ImageSource
 from clflow.detectors.alignment.image_alignment import ImageAlignment
 from clflow.detectors.alignment.settings import ImageAlignmentSettings

@@ -2,7 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid
+
+from clflow.detectors.alignment.warp import places
 
 
 def sample(maps: Tensor, theta: Tensor, size: int) -> Tensor:
@@ -12,7 +13,7 @@ def sample(maps: Tensor, theta: Tensor, size: int) -> Tensor:
     torch is told to repeat exactly; that of `gather` does not.
     """
     count, channels, height, width = maps.shape
-    grid = affine_grid(theta, [count, channels, size, size], align_corners=False)
+    grid = places(theta, size)
     x, left, right = _along(grid[..., 0], width)
     y, top, bottom = _along(grid[..., 1], height)
     flat = maps.flatten(2)

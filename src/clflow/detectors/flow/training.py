@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from clflow.detectors.checkpoint import History, load_checkpoint, save_checkpoint
 from clflow.detectors.flow.dataset import TrainingFeatures
 from clflow.detectors.flow.density import LevelDensity
 from clflow.detectors.flow.objective import Objective, draw_batch
@@ -15,6 +14,7 @@ from clflow.detectors.flow.settings import FlowSettings, TrainingSettings
 from clflow.detectors.protocol import Observer
 from clflow.errors import TrainingError
 from clflow.progress import track
+from clflow.training.checkpoint import History, load_checkpoint, save_checkpoint
 
 
 def train(

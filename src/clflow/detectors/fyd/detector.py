@@ -10,14 +10,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from clflow.backbones.network import Backbone, build_backbone
+from clflow.backbones.pixels import read_pixels
 from clflow.data.images import write_png
-from clflow.data.pixels import read_pixels
 from clflow.data.source import ArrayImages, ImageSource
 from clflow.detectors.alignment.image_alignment import ImageAlignment
-from clflow.detectors.alignment.loop import stream
 from clflow.detectors.alignment.sheet import alignment_sheet
 from clflow.detectors.alignment.warp import identity, inverse, warp
-from clflow.detectors.checkpoint import History
 from clflow.detectors.device import pick_device
 from clflow.detectors.flow.features import BATCH_SIZE, FeatureStore
 from clflow.detectors.flow.scoring import gaussian_smoothing
@@ -29,6 +27,8 @@ from clflow.detectors.fyd.settings import FydSettings
 from clflow.detectors.protocol import Scores, TrainingData, Workspace
 from clflow.errors import SettingsError
 from clflow.files import write_bytes, write_json
+from clflow.training.checkpoint import History
+from clflow.training.loop import stream
 
 NO_WORKSPACE = Workspace()
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from clflow.detectors.alignment.loop import Terms, batch_rows, run_loop, stream
 from clflow.detectors.alignment.transformer import draw_weights
-from clflow.detectors.checkpoint import History
 from clflow.detectors.fyd.network import AlignedNetwork
 from clflow.detectors.fyd.settings import FineAlignmentSettings
 from clflow.errors import TrainingError
+from clflow.training.checkpoint import History
+from clflow.training.loop import Terms, batch_rows, run_loop, stream
 
 
 def alignment_loss(predictions: Tensor, targets: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from clflow.backbones.network import build_backbone
+from clflow.backbones.pixels import read_pixels
 from clflow.backbones.registry import backbone_spec
-from clflow.data.pixels import read_pixels
 from clflow.data.source import ImageSource
 from clflow.detectors.device import pick_device
 from clflow.detectors.peers.handover import own_tensors

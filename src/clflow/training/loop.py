@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clflow.detectors.checkpoint import History, load_checkpoint, save_checkpoint
 from clflow.errors import TrainingError
 from clflow.progress import track
+from clflow.training.checkpoint import History, load_checkpoint, save_checkpoint
 
 Terms = dict[str, float]
 Objective = Callable[[int], tuple[Tensor, Terms]]

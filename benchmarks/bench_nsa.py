@@ -1,0 +1,134 @@
+"""How fast the NSA detector makes samples, trains and scores, in images per second.
+
+Run after `dvc repro` (manifest and bank are read): `python benchmarks/bench_nsa.py bottle`. Samples
+are made in one process on one thread, images already read. A training step is one batch of the
+method's size, made before; the optimiser is part of it. Inference is from decoded images to scores
+and maps. The last column says how many processes keep up with the training. --threads limits torch.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from threadpoolctl import threadpool_limits
+
+from clflow.cost.latency import synchronise
+from clflow.cost.machine import describe_machine
+from clflow.data.records import read_manifest
+from clflow.data.source import ArrayImages
+from clflow.detectors.device import pick_device
+from clflow.detectors.inputs import image_files, training_data
+from clflow.detectors.nsa.detector import NSADetector
+from clflow.detectors.nsa.loading import batches
+from clflow.detectors.nsa.network import build_network
+from clflow.detectors.nsa.prepare import prepare
+from clflow.detectors.nsa.samples import Samples, epoch_keys
+from clflow.detectors.nsa.settings import NSADetectorSettings
+from clflow.detectors.nsa.training import Loop, Task
+from clflow.detectors.registry import find_method
+from clflow.params import parse, read_params, section
+from clflow.paths import bank_folder, manifest_path
+from clflow.stage import use_deterministic_torch
+from clflow.study.settings import StudySettings
+
+SCORED = 32
+
+
+def median_seconds(work: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """Return the median of some runs after one that does not count."""
+    times = []
+    for _ in range(repeats + 1):
+        synchronise(device)
+        start = time.perf_counter()
+        work()
+        synchronise(device)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]))
+
+
+def made_per_second(samples: Samples, repeats: int) -> float:
+    """Return how many samples one process makes in a second."""
+    epochs = iter(range(repeats + 1))
+
+    def make() -> None:
+        epoch = next(epochs)
+        for index in range(len(samples)):
+            samples[epoch, index]
+
+    with threadpool_limits(1, "blas"):
+        return len(samples) / median_seconds(make, repeats, torch.device("cpu"))
+
+
+def trained_per_second(
+    samples: Samples, settings: NSADetectorSettings, repeats: int, device: torch.device
+) -> float:
+    """Return how many images a second are trained on, their samples made before."""
+    keys = epoch_keys(0, 0, len(samples), settings.training.batch_size)[:1]
+    (batch,) = batches(samples, keys, 0, device)
+    network = build_network(torch.Generator().manual_seed(0)).to(device)
+    loop = Loop(network, Task(samples, repeats + 1, 0, device), settings)
+    epochs = iter(range(repeats + 1))
+    seconds = median_seconds(lambda: loop.run(next(epochs), [batch]), repeats, device)
+    return len(batch[0]) / seconds
+
+
+def scored_per_second(
+    images: ArrayImages, settings: NSADetectorSettings, repeats: int, device: torch.device
+) -> float:
+    """Return how many decoded images are scored in a second."""
+    detector = NSADetector(settings)
+    return len(images) / median_seconds(lambda: detector.score(images), repeats, device)
+
+
+def rows(
+    study: StudySettings, method: str, category: str, repeats: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the speeds in full and in mixed precision."""
+    found, device = find_method(method), pick_device()
+    complete = found.complete(section(read_params(), f"train.{method}"))
+    settings = parse(NSADetectorSettings, complete, f"train.{method}")
+    manifest, root = read_manifest(manifest_path(study.name, category)), Path(study.root)
+    data = training_data(manifest, root, bank_folder(study.name, category))
+    _, samples = prepare(data, settings, 0)
+    files = image_files(root, manifest.test[:SCORED])
+    images = ArrayImages([files[index] for index in range(len(files))])
+    made = made_per_second(samples, repeats)
+    precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
+    for precision in precisions:
+        chosen = settings.model_copy(update={"precision": precision})
+        trained = trained_per_second(samples, chosen, repeats, device)
+        yield {
+            "category": category,
+            "precision": precision,
+            "samples made, one process": made,
+            "trained": trained,
+            "scored": scored_per_second(images, chosen, repeats, device),
+            "made / trained": made / trained,
+            "processes needed": int(np.ceil(trained / made)),
+        }
+
+
+def main(
+    categories: list[str], method: str = "nsa", repeats: int = 3, threads: int | None = None
+) -> None:
+    """Print one row per category and precision as Markdown."""
+    use_deterministic_torch()
+    cv2.setNumThreads(1)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    study = parse(StudySettings, section(read_params(), "study"), "study")
+    found = [row for category in categories for row in rows(study, method, category, repeats)]
+    machine = describe_machine(pick_device())
+    print("\n" + ", ".join(f"{name} {machine[name]}" for name in ("device", "gpu", "processor")))
+    print(f"{machine['threads']} of {machine['cores']} cores, load {machine['load_average']}\n")
+    print(pd.DataFrame(found).to_markdown(index=False, floatfmt=(".1f",) * 5 + (".2f", ".0f")))
+
+
+if __name__ == "__main__":
+    typer.run(main)

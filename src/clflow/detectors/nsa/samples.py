@@ -1,0 +1,117 @@
+"""Training images with anomalies, each decided by its (seed, epoch, index) alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from clflow.data.images import resize_image, resize_mask
+from clflow.detectors.nsa.views import Views
+from clflow.detectors.protocol import Negatives
+from clflow.synthesis.labels import LabelKind, make_label, mean_change
+from clflow.synthesis.members import Member
+from clflow.synthesis.registry import get_generator
+
+Key = tuple[int, int]
+Sample = tuple[Tensor, Tensor]
+
+_ORDER, _SAMPLE = 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class FlySamples(Dataset[Sample]):
+    """Good images uint8 [N, S, S, 3] that get a fresh anomaly whenever they are asked for.
+
+    As in NSA, an image that has no place for one is shown as it is.
+    """
+
+    images: NDArray[np.uint8]
+    views: Views
+    member: Member
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: Key) -> Sample:
+        """Return image uint8 [H, W, 3] and label float32 [H, W] of (epoch, index)."""
+        epoch, index = key
+        rng = np.random.default_rng([_SAMPLE, self.seed, epoch, index])
+        image = self._seen(index, rng)
+        source = image
+        if self.member.source == "other":
+            other = int(rng.integers(len(self) - 1))
+            source = self._seen(other + (other >= index), rng)
+        generator = get_generator(self.member.generator)
+        made = generator.generate(image, source, self.member.settings, rng)
+        if made is None:
+            return _sample(image, np.zeros(image.shape[:2], np.float32))
+        return _sample(made.image, made.label)
+
+    def _seen(self, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        return self.views.draw(rng).of(self.images[index])
+
+
+@dataclass(frozen=True, eq=False)
+class BankSamples(Dataset[Sample]):
+    """Anomalies of a bank, one of each good image in an epoch; those without one are shown as is.
+
+    of_good holds the anomalies made from each good image.
+    """
+
+    images: NDArray[np.uint8]
+    negatives: Negatives
+    of_good: tuple[tuple[int, ...], ...]
+    views: Views
+    member: Member
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: Key) -> Sample:
+        """Return image uint8 [H, W, 3] and label float32 [H, W] of (epoch, index)."""
+        epoch, index = key
+        rng = np.random.default_rng([_SAMPLE, self.seed, epoch, index])
+        own = self.of_good[index]
+        image, label = self.images[index], np.zeros(self.images.shape[1:3], np.float32)
+        if own:
+            image, label = self._anomaly(own[int(rng.integers(len(own)))], image)
+        view = self.views.draw(rng)
+        return _sample(view.of(image), view.of(label))
+
+    def _anomaly(
+        self, index: int, good: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        size = good.shape[0]
+        image = resize_image(self.negatives.images[index], size, size)
+        mask = resize_mask(self.negatives.masks(index), size, size)
+        settings = self.member.settings
+        kind: LabelKind = settings.label
+        change = mean_change(good, image, mask)
+        return image, make_label(kind, change, mask, settings.logistic_k, settings.logistic_x0)
+
+
+Samples = FlySamples | BankSamples
+
+
+def anomalies_of(owners: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
+    """Return for each of `count` good images the anomalies it owns."""
+    found: list[list[int]] = [[] for _ in range(count)]
+    for index, owner in enumerate(owners):
+        found[owner].append(index)
+    return tuple(map(tuple, found))
+
+
+def epoch_keys(seed: int, epoch: int, count: int, batch_size: int) -> list[list[Key]]:
+    """Return the batches of an epoch: every image once, in an order of (seed, epoch)."""
+    order = np.random.default_rng([_ORDER, seed, epoch]).permutation(count).tolist()
+    keys = [(epoch, index) for index in order]
+    return [keys[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+def _sample(image: NDArray[np.uint8], label: NDArray[np.float32]) -> Sample:
+    return torch.from_numpy(image), torch.from_numpy(label)
