@@ -23,7 +23,9 @@ from clflow.synthesis.registry import SourceKind
 from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.synthetic import Synthetic, component_boxes
 
-SMALL = SynthesizeSettings(image_size=64, per_image=2, validation_per_image=1, kind="texture")
+SMALL = SynthesizeSettings(
+    aspect="keep", image_size=64, per_image=2, validation_per_image=1, kind="texture"
+)
 
 
 def test_bank_holds_what_its_rows_say(tmp_path: Path) -> None:

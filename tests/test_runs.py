@@ -233,7 +233,12 @@ def test_image_files_name_what_is_wrong(
 @pytest.fixture
 def bank(manifest: Manifest, tmp_path: Path) -> Path:
     settings = SynthesizeSettings(
-        image_size=64, per_image=2, validation_per_image=1, attempts=10, kind="texture"
+        aspect="keep",
+        image_size=64,
+        per_image=2,
+        validation_per_image=1,
+        attempts=10,
+        kind="texture",
     )
     write_bank(manifest, tmp_path, tmp_path / "bank", "mine", settings)
     return tmp_path / "bank"

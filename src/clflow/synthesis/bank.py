@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from clflow.data.images import fitted_size
 from clflow.data.records import Manifest
 from clflow.errors import DataError, SettingsError
 from clflow.files import atomic_folder, write_json, write_text
@@ -135,11 +134,7 @@ def decide_on(
         DataError: a training image is missing or has changed.
     """
     images = [
-        read_resized(
-            root / record.path,
-            record.sha256,
-            *fitted_size(record.height, record.width, settings.image_size),
-        )
+        read_resized(root / record.path, record.sha256, *settings.size_of(record))
         for record in spread(manifest.train, MEASURED_IMAGES)
     ]
     return decide(dataset, manifest.category, settings, images)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.data.images import fitted_size, read_image, resize_image, write_png
+from clflow.data.images import read_image, resize_image, write_png
 from clflow.data.records import Record
 from clflow.errors import DataError
 from clflow.files import digest_of, sha256_of
@@ -122,8 +122,7 @@ def _member(plan: Plan, destination: Origin, k: int) -> Member:
 def _row(
     plan: Plan, index: int, destination: Origin, member: Member, seed: int, attempt: int
 ) -> BankRow:
-    record = plan.records[destination.index]
-    height, width = fitted_size(record.height, record.width, plan.settings.image_size)
+    height, width = plan.settings.size_of(plan.records[destination.index])
     return BankRow(
         index=index,
         image=Path("images", f"{index:05d}.png"),

@@ -7,7 +7,7 @@ from clflow.detectors.alignment.defaults import NO_ALIGNMENT
 PUBLISHED: dict[str, dict[str, Any] | int | str | None] = {
     "backbone": {"name": "efficientnet_lite0", "weights": "bundled"},
     "image_size": 256,
-    "aspect": "keep",
+    "aspect": "stretch",
     "alignment": NO_ALIGNMENT,
     "grid": None,
     "normalization": {

@@ -109,8 +109,8 @@ class ScoreSettings(_Settings):
 class FlowSettings(_Settings):
     """A frozen backbone, a fixed normalisation, a flow per level, and how they are trained.
 
-    `image_size`² is the area of the input, whose aspect ratio is the image's unless it is stretched
-    to a square; `alignment` brings square images into one pose first. `grid` fuses all levels into
+    `image_size`² is the area of the input, a square unless `aspect` keeps the image's shape, which
+    the bank should then keep too (`synthesize.aspect`); `alignment` brings square images into one pose first. `grid` fuses all levels into
     one map of grid x grid cells; null keeps one flow per level.
     """
 
@@ -143,9 +143,7 @@ class FlowSettings(_Settings):
         if size not in (None, self.image_size):
             raise ValueError(f"backbone {self.backbone.name!r} needs image_size {size}")
         if size is not None and self.aspect == "keep":
-            raise ValueError(
-                f"backbone {self.backbone.name!r} takes squares: set aspect to stretch"
-            )
+            raise ValueError(f"backbone {self.backbone.name!r} takes squares: aspect must stretch")
         if self.training.locations is not None and set(self.flow.kernels) != {1}:
             raise ValueError("training.locations needs pointwise sub-nets: set flow.kernels to [1]")
         if self.training.locations is not None and self.contrast.weight > 0:
