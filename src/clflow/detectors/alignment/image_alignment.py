@@ -19,7 +19,8 @@ from clflow.training.loop import stream
 _CHUNK = 32
 # every fifth good image is held out: the template and the transformer are made from the others
 _HELD_OUT = 5
-_COMPARED_SIZE = 64
+# images are compared this many times smaller
+_SHRINK = 4
 _MOST_COMPARED = 64
 
 
@@ -108,12 +109,13 @@ class ImageAlignment(nn.Module):
     def distances(self, pixels: Tensor) -> tuple[float, float]:
         """Return the pairwise distance of images before and after, inside the disc.
 
-        Small images are compared: the blur of warping is not mistaken for likeness.
+        Images are averaged over areas first: the blur of warping is not mistaken for likeness.
         """
         aligned = self.warped(pixels, self.proposed(pixels))
-        window = disc(_COMPARED_SIZE)
+        size = pixels.shape[-1] // _SHRINK
+        window = disc(size)
         before, after = (
-            pairwise_distance(shrunk(images, _COMPARED_SIZE), window).item()
+            pairwise_distance(shrunk(images, size), window).item()
             for images in (pixels, aligned)
         )
         return before, after

@@ -110,8 +110,9 @@ class FlowSettings(_Settings):
     """A frozen backbone, a fixed normalisation, a flow per level, and how they are trained.
 
     `image_size`² is the area of the input, a square unless `aspect` keeps the image's shape, which
-    the bank should then keep too (`synthesize.aspect`); `alignment` brings square images into one pose first. `grid` fuses all levels into
-    one map of grid x grid cells; null keeps one flow per level.
+    the bank should then keep too (`synthesize.aspect`); `alignment` brings square images into one
+    pose first. `grid` fuses all levels into one map of grid x grid cells; null keeps one flow per
+    level.
     """
 
     backbone: BackboneSettings
