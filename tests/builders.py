@@ -143,3 +143,15 @@ def visa_dataset(root: Path, name: str = "candle", *, train: int = 20, seed: int
             label = "anomaly" if mask else "normal"
             writer.writerow((name, split, label, path.relative_to(root).as_posix(), mask))
     return root
+
+
+def listed_category(root: Path, name: str = "gear", *, good: int = 24, seed: int = 0) -> Path:
+    """Write good images and two defective ones, listed without a split, and return the folder."""
+    rng, folder = np.random.default_rng(seed), root / name
+    rows = [(path.name, "0", "") for path in save_good(folder, good, rng)]
+    for index, mask in enumerate(("masks/a.png", "")):
+        rows.append((save(folder / f"bad{index}.png", texture(rng)).name, "1", mask))
+    save(folder / "masks/a.png", defect_mask(rng))
+    with (folder / "list.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image", "label", "mask"), *rows])
+    return folder

@@ -15,8 +15,8 @@ from builders import (
     visa_dataset,
 )
 
+from clflow.data.found import Found
 from clflow.data.layouts import (
-    Found,
     detect_layout,
     find_categories,
     find_images,
@@ -41,7 +41,7 @@ def _masks(images: list[Found]) -> list[str | None]:
 
 
 def test_layout_names() -> None:
-    assert layout_names() == ["btad", "folder", "mvtec_ad", "visa"]
+    assert layout_names() == ["btad", "folder", "mvtec_ad", "table", "visa"]
 
 
 def test_mvtec_images_labels_and_masks(tmp_path: Path) -> None:

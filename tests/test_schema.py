@@ -106,7 +106,7 @@ def test_all_problems_are_listed_at_once(params: dict[str, Any]) -> None:
             "study.layout",
             "mvtec",
             "study.layout: unknown layout 'mvtec': did you mean 'mvtec_ad'? "
-            "allowed are btad, folder, mvtec_ad, visa",
+            "allowed are btad, folder, mvtec_ad, table, visa",
             id="layout",
         ),
         pytest.param(

@@ -7,8 +7,8 @@ from builders import flat_category, mvtec_category
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clflow.data.found import Found
 from clflow.data.inspection import Finding, Inspection
-from clflow.data.layouts import Found
 from clflow.data.manifest import build_manifest, draw_splits
 from clflow.data.records import Manifest
 from clflow.data.settings import PrepareSettings

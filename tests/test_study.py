@@ -58,7 +58,7 @@ def test_demo_is_laid_out_like_mvtec_ad() -> None:
 
 
 def test_every_preset_is_tested() -> None:
-    assert set(preset_names()) == {"demo", *dataset_names(), "folder"}
+    assert set(preset_names()) == {"demo", *dataset_names(), "folder", "table", "chest_xray"}
 
 
 def test_choice_replaces_the_presets_own() -> None:
@@ -78,6 +78,8 @@ def test_choice_replaces_the_presets_own() -> None:
         pytest.param("demo", Choice(methods=("clfow",)), "'clfow': did you mean 'clflow'", id="m"),
         pytest.param("demo", Choice(root=Path()), "takes no --root", id="demo-root"),
         pytest.param("folder", Choice(), "needs --root DIR", id="folder-without-root"),
+        pytest.param("table", Choice(), "'table' needs --root DIR", id="table-without-root"),
+        pytest.param("chest_xray", Choice(), "needs --root DIR", id="chest-without-root"),
         pytest.param("demo", Choice(seeds=(-1,)), r"study\.seeds\.0: .*equal to 0", id="negative"),
         pytest.param("demo", Choice(seeds=(3, 3)), "3 is given more than once", id="seed-twice"),
         pytest.param(
@@ -109,7 +111,7 @@ def test_visa_elsewhere_is_decided_by_its_own_table(tmp_path: Path) -> None:
     assert Path(study.index).is_file()
 
 
-@pytest.mark.parametrize("preset", ["folder", "mvtec_ad", "btad", "visa"])
+@pytest.mark.parametrize("preset", ["folder", "table", "chest_xray", "mvtec_ad", "btad", "visa"])
 def test_root_without_categories_is_refused(preset: str, tmp_path: Path) -> None:
     for root, message in ((tmp_path, "no category in"), (tmp_path / "absent", "no data folder")):
         with pytest.raises(DataError, match=message):
@@ -155,7 +157,7 @@ def test_own_folder_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (study.root, study.categories) == ("..", ("gear",))
 
 
-@pytest.mark.parametrize("name", ["demo", "mvtec_ad", "visa"])
+@pytest.mark.parametrize("name", ["demo", "mvtec_ad", "visa", "rcxr"])
 def test_own_folder_never_takes_the_place_of_a_known_data_set(name: str, tmp_path: Path) -> None:
     flat_category(tmp_path / name, "gear", good=1)
     assert build_study("folder", Choice(root=tmp_path / name)).dataset == f"own_{name}"
@@ -206,6 +208,7 @@ train:
     fastflow: { image_size:   64 }
 download: {archive: , demo_seed: 0}
 evaluate: {"worst": 4}
+figures: {}
 optimism: {}
 cost: {}
 tabulate:

@@ -12,7 +12,9 @@ app = typer.Typer(no_args_is_help=True, help="Look at image folders.")
 @app.command("check")
 def data_check(
     folder: Annotated[Path, typer.Argument(help="Folder that holds the categories.")],
-    layout: Annotated[str | None, typer.Option(help="mvtec_ad, btad, visa or folder")] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="mvtec_ad, btad, visa, folder or table")
+    ] = None,
 ) -> None:
     """Show what the loader sees in a folder; exit 1 on what would spoil a study."""
     from clflow.data.check import check_folder, render

@@ -5,8 +5,8 @@ from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from clflow.data.found import TEST
 from clflow.data.inspection import Inspection
-from clflow.data.layouts import TEST
 from clflow.data.settings import PrepareSettings
 
 Item = TypeVar("Item")

@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from clflow.data.assessment import Assessment, assess
+from clflow.data.found import TEST
 from clflow.data.inspection import Finding, Inspection, inspect_category
-from clflow.data.layouts import TEST, VISA_TABLE, detect_layout, find_categories
+from clflow.data.layouts import VISA_TABLE, detect_layout, find_categories
 from clflow.data.manifest import draw_splits
 from clflow.data.settings import PrepareSettings
 from clflow.errors import DataError

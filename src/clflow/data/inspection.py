@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from clflow.data.found import Found
 from clflow.data.images import read_mask, read_stored
-from clflow.data.layouts import Found, find_images
+from clflow.data.layouts import find_images
+from clflow.data.table_layout import TABLE
 from clflow.errors import DataError
 from clflow.files import sha256_of
 from clflow.progress import track
@@ -106,7 +108,8 @@ def _kind(path: Path, pixels: NDArray[Any]) -> str:
 
 
 def _ignored(root: Path, images: list[Found]) -> list[str]:
-    read = {image.path for image in images}
+    files = {path for image in images for path in (image.path, image.mask) if path}
+    read = files | {parent for path in files for parent in path.parents}
     entries = [
         path
         for folder in {image.path.parent for image in images if image.path.parent.is_dir()}
@@ -115,5 +118,5 @@ def _ignored(root: Path, images: list[Found]) -> list[str]:
     return sorted(
         _relative(path, root)
         for path in entries
-        if path not in read and not path.name.startswith(".")
+        if path not in read and path.name != TABLE and not path.name.startswith(".")
     )

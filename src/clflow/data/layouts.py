@@ -5,15 +5,14 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from clflow.data.found import ANOMALY, ANY, TEST, TRAIN, Found, Layout, entries, subfolders
 from clflow.data.images import is_image
 from clflow.data.records import GOOD
+from clflow.data.table_layout import ListedImages
 from clflow.errors import DataError, unknown_name
 
-ANOMALY = "anomaly"
 VISA_TABLE = Path("split_csv", "1cls.csv")
-TRAIN, TEST, ANY = "train", "test", "any"
 
 _GROUND_TRUTH = "ground_truth"
 _MASKS = "masks"
@@ -22,49 +21,8 @@ _VISA_COLUMNS = ("object", "split", "label", "image", "mask")
 _CATEGORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-@dataclass(frozen=True)
-class Found:
-    """An image of a category; `part` is "any" where the folder leaves the split to the draw."""
-
-    path: Path
-    mask: Path | None
-    defect: str
-    label: int
-    part: str
-
-
-class Layout(Protocol):
-    """How a data set is laid out."""
-
-    @property
-    def expects(self) -> str:
-        """The folders or files that make a category, for messages."""
-
-    def matches(self, root: Path) -> bool:
-        """Return whether `root` looks like this layout."""
-
-    def categories(self, root: Path) -> list[str]:
-        """Return the names of the categories, sorted."""
-
-    def images(self, root: Path, category: str) -> list[Found]:
-        """Return the images of a category, in a fixed order."""
-
-
-def _entries(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"cannot list {folder}: {error.strerror}; check rights") from error
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return [path for path in _entries(folder) if path.is_dir()]
-
-
 def _images_in(folder: Path) -> list[Path]:
-    return [path for path in _entries(folder) if is_image(path) and path.is_file()]
+    return [path for path in entries(folder) if is_image(path) and path.is_file()]
 
 
 def _good_images(folder: Path, part: str) -> list[Found]:
@@ -92,17 +50,17 @@ class SplitFolders:
 
     def matches(self, root: Path) -> bool:
         """Return whether a sub-folder has good training images."""
-        return any((folder / TRAIN / self.good).is_dir() for folder in _subfolders(root))
+        return any((folder / TRAIN / self.good).is_dir() for folder in subfolders(root))
 
     def categories(self, root: Path) -> list[str]:
         """Return the sub-folders that have a `train` folder."""
-        return [folder.name for folder in _subfolders(root) if (folder / TRAIN).is_dir()]
+        return [folder.name for folder in subfolders(root) if (folder / TRAIN).is_dir()]
 
     def images(self, root: Path, category: str) -> list[Found]:
         """Return training images, then test images by kind."""
         folder = root / category
         found = _good_images(folder / TRAIN / self.good, TRAIN)
-        for kind in _subfolders(folder / TEST):
+        for kind in subfolders(folder / TEST):
             if kind.name == self.good:
                 found += _good_images(kind, TEST)
             else:
@@ -178,7 +136,7 @@ class OwnFolder:
         """Return the root's own name if it is a category, otherwise its categories."""
         if self._is_category(root):
             return [root.resolve().name]
-        return [folder.name for folder in _subfolders(root) if self._is_category(folder)]
+        return [folder.name for folder in subfolders(root) if self._is_category(folder)]
 
     def images(self, root: Path, category: str) -> list[Found]:
         """Return good images, then test images by kind."""
@@ -187,7 +145,7 @@ class OwnFolder:
         part = TRAIN if has_test or (folder / TRAIN).is_dir() else ANY
         good = folder / TRAIN / GOOD
         found = _good_images(good if good.is_dir() else folder / GOOD, part)
-        for kind in _subfolders(folder / TEST) if has_test else self._defects(folder):
+        for kind in subfolders(folder / TEST) if has_test else self._defects(folder):
             if kind.name == GOOD:
                 found += _good_images(kind, TEST)
             else:
@@ -198,7 +156,7 @@ class OwnFolder:
         return (folder / TRAIN).is_dir() or (folder / GOOD).is_dir()
 
     def _defects(self, folder: Path) -> list[Path]:
-        kinds = _subfolders(folder)
+        kinds = subfolders(folder)
         names = {kind.name for kind in kinds}
         reserved = {GOOD, TRAIN, _GROUND_TRUTH, _MASKS} | {name + _MASK_ENDING for name in names}
         return [kind for kind in kinds if kind.name not in reserved]
@@ -216,6 +174,7 @@ _LAYOUTS: dict[str, Layout] = {
     "visa": VisA(),
     "btad": SplitFolders(good="ok"),
     "mvtec_ad": SplitFolders(good=GOOD),
+    "table": ListedImages(),
     "folder": OwnFolder(),
 }
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clflow.data.assessment import assess
+from clflow.data.found import ANY, TEST, TRAIN
 from clflow.data.inspection import Finding, Inspection, inspect_category
-from clflow.data.layouts import ANY, TEST, TRAIN
 from clflow.data.records import Manifest, Record
 from clflow.data.settings import PrepareSettings
 from clflow.errors import DataError

@@ -18,10 +18,28 @@ from clflow.study.settings import StudySettings
 METHOD_ORDER = ("fastflow", "clflow_paper", "clflow")
 DEFAULT_SEEDS = (0, 1)
 DEMO = "demo"
+FOLDER, TABLE = "folder", "table"
+CHEST = "chest_xray"
+# what the class tables of NSA call its data set and its two lists (arXiv 2109.15222, rCXR)
+CHEST_DATASET = "rcxr"
+CHEST_LISTS = ("female", "male")
+# the seeds of the authors' five runs
+CHEST_SEEDS = (1982342, 923874273, 2388222932, 676346783, 123425)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What a preset's study has where the user chose nothing."""
+
+    methods: tuple[str, ...] = METHOD_ORDER
+    seeds: tuple[int, ...] = DEFAULT_SEEDS
+    step_fraction: float = 1.0
+
+
+USUAL = Usual()
 # the demo shows the whole pipeline within minutes on two cores
-DEMO_METHODS = ("fastflow", "clflow")
-DEMO_SEEDS = (0,)
-DEMO_STEP_FRACTION = 0.2
+DEMO_USUAL = Usual(("fastflow", "clflow"), (0,), 0.2)
+CHEST_USUAL = Usual(("nsa",), CHEST_SEEDS)
 
 
 @dataclass(frozen=True)
@@ -36,7 +54,7 @@ class Choice:
 
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets."""
-    return (DEMO, *dataset_names(), "folder")
+    return (DEMO, *dataset_names(), FOLDER, TABLE, CHEST)
 
 
 def build_study(preset: str, choice: Choice) -> StudySettings:
@@ -44,15 +62,17 @@ def build_study(preset: str, choice: Choice) -> StudySettings:
 
     Raises:
         SettingsError: an unknown preset, method or category, a method that is not installed, a seed
-            that is negative or repeated; `folder` without a root, `demo` with one.
+            that is negative or repeated; no root for the user's own images, or one for the demo.
         DataError: the root is no folder or holds no category.
     """
     if preset not in preset_names():
         raise unknown_name("preset", preset, preset_names())
     for method in choice.methods:
         find_method(method).check_installed()
-    if preset == "folder":
-        return _own_folder(choice)
+    if preset in (FOLDER, TABLE):
+        return _own_images(preset, choice)
+    if preset == CHEST:
+        return _chest(choice)
     if preset == DEMO:
         return _demo(choice)
     return _catalogued(preset, choice)
@@ -61,7 +81,7 @@ def build_study(preset: str, choice: Choice) -> StudySettings:
 def _demo(choice: Choice) -> StudySettings:
     if choice.root is not None:
         raise SettingsError("the demo is rendered, it takes no --root; for own images use `folder`")
-    return _study(DEMO, "mvtec_ad", None, DemoSettings().categories, choice)
+    return _study(DEMO, "mvtec_ad", None, DemoSettings().categories, choice, DEMO_USUAL)
 
 
 def _catalogued(name: str, choice: Choice) -> StudySettings:
@@ -72,19 +92,40 @@ def _catalogued(name: str, choice: Choice) -> StudySettings:
     return _study(name, dataset.layout, choice.root, available, choice)
 
 
-def _own_folder(choice: Choice) -> StudySettings:
+def _needed_root(preset: str, choice: Choice) -> Path:
     if choice.root is None:
         raise SettingsError(
-            "preset 'folder' needs --root DIR, the folder that holds the categories"
+            f"preset {preset!r} needs --root DIR, the folder that holds the categories"
         )
-    root = choice.root.resolve()
-    available = find_categories(choice.root, "folder")
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", root.name).strip("_.-") or "folder"
-    if name in (*dataset_names(), DEMO):
+    return choice.root
+
+
+def _own_images(layout: str, choice: Choice) -> StudySettings:
+    given = _needed_root(layout, choice)
+    root = given.resolve()
+    available = find_categories(given, layout)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", root.name).strip("_.-") or layout
+    if name in (*dataset_names(), DEMO, CHEST_DATASET):
         name = f"own_{name}"
+    return _study(name, layout, _holder(given, available), available, choice)
+
+
+def _chest(choice: Choice) -> StudySettings:
+    """NSA's chest X-rays; its settings go with the names of data set and lists."""
+    root = _needed_root(CHEST, choice)
+    available = find_categories(root, TABLE)
+    for name in choice.categories or available:
+        if name not in CHEST_LISTS:
+            raise unknown_name(f"list of {CHEST}", name, CHEST_LISTS)
+    holder = _holder(root, available)
+    return _study(CHEST_DATASET, TABLE, holder, available, choice, CHEST_USUAL)
+
+
+def _holder(given: Path, available: Sequence[str]) -> Path:
+    """Return the folder that holds the categories: above the given one where that is a category."""
+    root = given.resolve()
     is_category = root.name in available and not (root / root.name).is_dir()
-    holder = _parent(choice.root) if is_category else choice.root
-    return _study(name, "folder", holder, available, choice)
+    return _parent(given) if is_category else given
 
 
 def _parent(category: Path) -> Path:
@@ -95,7 +136,12 @@ def _parent(category: Path) -> Path:
 
 
 def _study(
-    name: str, layout: str, root: Path | None, available: Sequence[str], choice: Choice
+    name: str,
+    layout: str,
+    root: Path | None,
+    available: Sequence[str],
+    choice: Choice,
+    usual: Usual = USUAL,
 ) -> StudySettings:
     for category in choice.categories:
         if category not in available:
@@ -108,7 +154,6 @@ def _study(
     folder = Path(os.path.normpath(root)) if root is not None else raw_folder(name) / "images"
     record = raw_folder(name) / "source.json"
     index = folder / VISA_TABLE if layout == "visa" else record
-    demo = name == DEMO
     values = {
         "name": name,
         "dataset": name,
@@ -116,9 +161,9 @@ def _study(
         "root": folder.as_posix(),
         "index": index.as_posix(),
         "categories": choice.categories or tuple(available),
-        "methods": choice.methods or (DEMO_METHODS if demo else METHOD_ORDER),
-        "seeds": choice.seeds or (DEMO_SEEDS if demo else DEFAULT_SEEDS),
-        "step_fraction": DEMO_STEP_FRACTION if demo else 1.0,
+        "methods": choice.methods or usual.methods,
+        "seeds": choice.seeds or usual.seeds,
+        "step_fraction": usual.step_fraction,
     }
     if problems := problems_of(StudySettings, values, "study"):
         raise SettingsError(list_problems(problems, "the chosen study"))
