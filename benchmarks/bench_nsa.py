@@ -4,10 +4,14 @@ Run after `dvc repro` (manifest and bank are read): `python benchmarks/bench_nsa
 are made in one process on one thread, images already read. A training step is one batch of the
 method's size, made before; the optimiser is part of it. Inference is from decoded images to scores
 and maps. The last column says how many processes keep up with the training. --threads limits torch.
+--processor-time counts seconds of the processor instead of the clock's, for a machine that other
+work shares; it is meant for one thread and no GPU.
 """
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,21 +44,29 @@ from clflow.study.settings import StudySettings
 SCORED = 32
 
 
-def median_seconds(work: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Return the median of some runs after one that does not count."""
-    times = []
-    for _ in range(repeats + 1):
-        synchronise(device)
-        start = time.perf_counter()
-        work()
-        synchronise(device)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[1:]))
+@dataclass(frozen=True)
+class Timing:
+    """How often is measured, by which clock, and on which device."""
+
+    repeats: int
+    clock: Callable[[], float]
+    device: torch.device
+
+    def median_seconds(self, work: Callable[[], object]) -> float:
+        """Return the median of the runs after one that does not count."""
+        times = []
+        for _ in range(self.repeats + 1):
+            synchronise(self.device)
+            start = self.clock()
+            work()
+            synchronise(self.device)
+            times.append(self.clock() - start)
+        return float(np.median(times[1:]))
 
 
-def made_per_second(samples: Samples, repeats: int) -> float:
+def made_per_second(samples: Samples, timing: Timing) -> float:
     """Return how many samples one process makes in a second."""
-    epochs = iter(range(repeats + 1))
+    epochs = count()
 
     def make() -> None:
         epoch = next(epochs)
@@ -62,35 +74,30 @@ def made_per_second(samples: Samples, repeats: int) -> float:
             samples[epoch, index]
 
     with threadpool_limits(1, "blas"):
-        return len(samples) / median_seconds(make, repeats, torch.device("cpu"))
+        return len(samples) / timing.median_seconds(make)
 
 
-def trained_per_second(
-    samples: Samples, settings: NSADetectorSettings, repeats: int, device: torch.device
-) -> float:
+def trained_per_second(samples: Samples, settings: NSADetectorSettings, timing: Timing) -> float:
     """Return how many images a second are trained on, their samples made before."""
     keys = epoch_keys(0, 0, len(samples), settings.training.batch_size)[:1]
-    (batch,) = batches(samples, keys, 0, device)
-    network = build_network(torch.Generator().manual_seed(0)).to(device)
-    loop = Loop(network, Task(samples, repeats + 1, 0, device), settings)
-    epochs = iter(range(repeats + 1))
-    seconds = median_seconds(lambda: loop.run(next(epochs), [batch]), repeats, device)
-    return len(batch[0]) / seconds
+    (batch,) = batches(samples, keys, 0, timing.device)
+    network = build_network(torch.Generator().manual_seed(0)).to(timing.device)
+    loop = Loop(network, Task(samples, timing.repeats + 1, 0, timing.device), settings)
+    epochs = count()
+    return len(batch[0]) / timing.median_seconds(lambda: loop.run(next(epochs), [batch]))
 
 
-def scored_per_second(
-    images: ArrayImages, settings: NSADetectorSettings, repeats: int, device: torch.device
-) -> float:
+def scored_per_second(images: ArrayImages, settings: NSADetectorSettings, timing: Timing) -> float:
     """Return how many decoded images are scored in a second."""
     detector = NSADetector(settings)
-    return len(images) / median_seconds(lambda: detector.score(images), repeats, device)
+    return len(images) / timing.median_seconds(lambda: detector.score(images))
 
 
 def rows(
-    study: StudySettings, method: str, category: str, repeats: int
+    study: StudySettings, method: str, category: str, timing: Timing
 ) -> Iterator[dict[str, Any]]:
     """Yield the speeds in full and in mixed precision."""
-    found, device = find_method(method), pick_device()
+    found = find_method(method)
     complete = found.complete(section(read_params(), f"train.{method}"))
     settings = parse(NSADetectorSettings, complete, f"train.{method}")
     manifest, root = read_manifest(manifest_path(study.name, category)), Path(study.root)
@@ -98,24 +105,28 @@ def rows(
     _, samples = prepare(data, settings, 0)
     files = image_files(root, manifest.test[:SCORED])
     images = ArrayImages([files[index] for index in range(len(files))])
-    made = made_per_second(samples, repeats)
+    made = made_per_second(samples, timing)
     precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
     for precision in precisions:
         chosen = settings.model_copy(update={"precision": precision})
-        trained = trained_per_second(samples, chosen, repeats, device)
+        trained = trained_per_second(samples, chosen, timing)
         yield {
             "category": category,
             "precision": precision,
             "samples made, one process": made,
             "trained": trained,
-            "scored": scored_per_second(images, chosen, repeats, device),
+            "scored": scored_per_second(images, chosen, timing),
             "made / trained": made / trained,
             "processes needed": int(np.ceil(trained / made)),
         }
 
 
 def main(
-    categories: list[str], method: str = "nsa", repeats: int = 3, threads: int | None = None
+    categories: list[str],
+    method: str = "nsa",
+    repeats: int = 3,
+    threads: int | None = None,
+    processor_time: bool = False,
 ) -> None:
     """Print one row per category and precision as Markdown."""
     use_deterministic_torch()
@@ -123,10 +134,16 @@ def main(
     if threads is not None:
         torch.set_num_threads(threads)
     study = parse(StudySettings, section(read_params(), "study"), "study")
-    found = [row for category in categories for row in rows(study, method, category, repeats)]
+    clock = time.process_time if processor_time else time.perf_counter
+    timing = Timing(repeats, clock, pick_device())
+    found = [row for category in categories for row in rows(study, method, category, timing)]
     machine = describe_machine(pick_device())
     print("\n" + ", ".join(f"{name} {machine[name]}" for name in ("device", "gpu", "processor")))
-    print(f"{machine['threads']} of {machine['cores']} cores, load {machine['load_average']}\n")
+    seconds = "of the processor" if processor_time else "by the clock"
+    print(
+        f"{machine['threads']} of {machine['cores']} cores, load {machine['load_average']}, "
+        f"seconds {seconds}\n"
+    )
     print(pd.DataFrame(found).to_markdown(index=False, floatfmt=(".1f",) * 5 + (".2f", ".0f")))
 
 

@@ -30,9 +30,10 @@ ABSENT = replace(BRIGHT, requires=("json", "no_such_package"))
 def test_defaults_are_valid_settings(name: str) -> None:
     method = find_method(name)
     complete = method.complete({})
-    assert method.settings_model.model_validate(complete).model_dump(mode="json") == complete | {
-        "backbone": {"levels": None, "sha256": None, **complete["backbone"]}
-    }
+    dumped = method.settings_model.model_validate(complete).model_dump(mode="json")
+    if "backbone" in complete:
+        complete["backbone"] = {"levels": None, "sha256": None, **complete["backbone"]}
+    assert dumped == complete
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -115,8 +115,7 @@ class ImageAlignment(nn.Module):
         size = pixels.shape[-1] // _SHRINK
         window = disc(size)
         before, after = (
-            pairwise_distance(shrunk(images, size), window).item()
-            for images in (pixels, aligned)
+            pairwise_distance(shrunk(images, size), window).item() for images in (pixels, aligned)
         )
         return before, after
 
