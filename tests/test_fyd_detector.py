@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from clflow.data.images import read_image
 from clflow.data.source import ArrayImages
-from clflow.detectors.fyd import loop
 from clflow.detectors.fyd.detector import FydDetector
 from clflow.detectors.merge import merged
 from clflow.detectors.protocol import Scores, TrainingData, Workspace
 from clflow.detectors.registry import find_method
 from clflow.errors import SettingsError, TrainingError
+from clflow.training import loop
 
 TEST = ArrayImages(grain(4, 9) + spotted(grain(4, 10))[0])
 PARTS = ArrayImages(parts(6, 20) + parts(6, 21, spot=True))
