@@ -113,13 +113,13 @@ def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
 def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
     """Return the size (H, W) of the area side x side that keeps an image's aspect ratio.
 
-    The shorter side is a multiple of 8, or `side`, so that few sizes occur; the size of a fitted
-    image is its own.
+    The shorter side is the nearest of the multiples of 8 and `side`, so that few sizes occur; the
+    size of a fitted image is its own.
     """
     shorter, longer = sorted((height, width))
     exact = side * math.sqrt(shorter / longer)
     snapped = max(_SNAP, _SNAP * round(exact / _SNAP))
-    short = snapped if side - snapped >= _SNAP / 2 else side
+    short = min(side, snapped, key=lambda length: abs(length - exact))
     long = max(side, round(side * side / short))
     return (short, long) if height <= width else (long, short)
 
