@@ -142,3 +142,10 @@ def test_what_a_peer_refuses_is_a_settings_error(
 ) -> None:
     with pytest.raises(SettingsError, match=f"refuses its parameters: .*{complaint}"):
         fit(name, parameters=parameters)
+
+
+def test_quick_coreset_picks_the_points_that_anomalib_picks() -> None:
+    quick, own = (fit("anomalib.patchcore", coreset=kind) for kind in ("quick", "own"))
+    bank, same = (dict(found.model_.named_buffers())["memory_bank"] for found in (quick, own))
+    assert len(bank) > 50
+    torch.testing.assert_close(bank, same, rtol=0, atol=0)

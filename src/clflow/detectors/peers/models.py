@@ -1,6 +1,7 @@
 """The peers: where each one's class is and what is particular about it."""
 
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -13,6 +14,15 @@ class Patchcore(PeerDetector):
 
     target = "anomalib.models.image.patchcore:Patchcore"
     settings_model = settings.PatchcoreSettings
+
+    def train(self, module: Any, pixels: Tensor, seed: int) -> list[dict[str, float]]:
+        """Collect patches of good images, uint8 [N, 3, H, W], and select the coreset."""
+        # anomalib is an extra
+        from clflow.detectors.peers.coreset import quick_coreset
+
+        quick = cast(settings.PatchcoreSettings, self.settings).coreset == "quick"
+        with quick_coreset() if quick else nullcontext():
+            return super().train(module, pixels, seed)
 
 
 class Padim(PeerDetector):

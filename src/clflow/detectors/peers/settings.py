@@ -1,6 +1,6 @@
 """Settings of the peers: backbone and input are ours to choose, `parameters` are the peer's own."""
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -85,8 +85,12 @@ class PatchcoreParameters(_Settings):
 
 
 class PatchcoreSettings(PeerSettings):
-    """Settings of `anomalib.patchcore`."""
+    """Settings of `anomalib.patchcore`.
 
+    `coreset` is selected by anomalib's `own` code or by `quick` distances, which pick the same.
+    """
+
+    coreset: Literal["quick", "own"]
     parameters: PatchcoreParameters
 
 
