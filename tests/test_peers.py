@@ -61,7 +61,7 @@ def fitted() -> FakePeer:
         ({"backbone": {"name": "resnet81", "levels": None}}, "did you mean 'resnet18'"),
         ({"backbone": {"name": "resnet18"}}, "no bundled weights"),
         ({"backbone": {"levels": [1, 7]}}, "no levels"),
-        ({"coreset": 0.1}, "Extra inputs"),
+        ({"corset": 0.1}, "Extra inputs"),
     ],
 )
 def test_settings_refuse(name: str, changes: dict[str, Any], complaint: str) -> None:
