@@ -10,10 +10,13 @@ from fyd_cases import SIZE, as_pixels, noisy, part, poses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.functional import interpolate
 
-from clflow.detectors.alignment.correlation import correlate, disc, vertex, windowed
+from clflow.detectors.alignment.correlation import TurnedTemplate, disc, vertex, windowed
+from clflow.detectors.alignment.refinement import Refinement
 from clflow.detectors.alignment.registration import Registration
 from clflow.detectors.alignment.settings import RegistrationSettings
+from clflow.detectors.alignment.warp import inverse, similarity, warp
 
 SETTINGS = RegistrationSettings(size=SIZE, turns=72, reach=0.15, rounds=2, seeds=4)
 
@@ -35,6 +38,22 @@ def planted(placed: list[tuple[float, tuple[float, float]]]) -> np.ndarray:
 def homogeneous(theta: Tensor) -> np.ndarray:
     last = np.tile([[[0.0, 0.0, 1.0]]], (len(theta), 1, 1))
     return np.concatenate([theta.numpy(), last], 1)
+
+
+def smooth_pattern() -> Tensor:
+    """Return a windowed pattern without fine detail [SIZE, SIZE]."""
+    coarse = torch.rand(1, 1, 8, 8, generator=seeded())
+    return windowed(interpolate(coarse, size=(SIZE, SIZE), mode="bicubic")[:, 0])[0]
+
+
+def seen_each(images: Tensor, found: Tensor) -> Tensor:
+    """Return images [N, S, S] seen through poses [N, 3]."""
+    theta = similarity(found[:, 0], torch.ones(len(found)), found[:, 1:])
+    return warp(images[:, None], theta, SIZE, padding="zeros")[:, 0]
+
+
+def seen(image: Tensor, found: Tensor) -> Tensor:
+    return seen_each(image.expand(len(found), SIZE, SIZE), found)
 
 
 def test_planted_poses_are_recovered() -> None:
@@ -85,7 +104,7 @@ def test_shift_of_the_correlation_against_trying_all(x: int, y: int) -> None:
     template = torch.zeros(SIZE, SIZE)
     template[8:-8, 8:-8] = windowed(torch.rand(1, 48, 48, generator=seeded()))[0]
     moved = torch.roll(template, (y, x), (0, 1))[None]
-    best, shift = correlate(moved, template, torch.zeros(1, 1), 0.1)
+    best, shift = (found[0, 0] for found in TurnedTemplate(template, 8, 0.1)(moved))
     slow = {
         (dx, dy): (torch.roll(moved[0], (-dy, -dx), (0, 1)) * template).sum().item()
         for dx in range(-6, 7)
@@ -93,7 +112,50 @@ def test_shift_of_the_correlation_against_trying_all(x: int, y: int) -> None:
     }
     assert max(slow, key=lambda key: slow[key]) == (x, y)
     assert best.item() == pytest.approx(slow[x, y], rel=1e-4)
-    np.testing.assert_allclose(shift[0, 0] * SIZE / 2, [x, y], atol=0.1)
+    np.testing.assert_allclose(shift * SIZE / 2, [x, y], atol=0.1)
+
+
+@pytest.mark.parametrize("turn", [0, 3, 7])
+def test_turn_with_the_highest_correlation_is_the_image_s(turn: int) -> None:
+    template = smooth_pattern()
+    turned = seen(template, torch.tensor([[turn * math.pi / 4, 0.0, 0.0]]))
+    correlation, _ = TurnedTemplate(template, 8, 0.1)(windowed(turned))
+    # the pose undoes the turn
+    assert correlation.argmax().item() == -turn % 8
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-0.08, 0.08), st.floats(-0.04, 0.04), st.floats(-0.04, 0.04))
+def test_refinement_finds_the_planted_pose(angle: float, x: float, y: float) -> None:
+    template = smooth_pattern()
+    pose = torch.tensor([[angle, x, y]])
+    theta = similarity(pose[:, 0], torch.ones(1), pose[:, 1:])
+    image = warp(template[None, None], inverse(theta), SIZE, padding="zeros")[:, 0]
+    refinement = Refinement(template)
+    start = torch.zeros(1, 3)
+    found = refinement(image, start, 10)
+    torch.testing.assert_close(found, pose, rtol=0, atol=0.005)
+    assert refinement.correlation(image, found) >= refinement.correlation(image, start)
+    assert refinement.correlation(image, found).item() > 0.98
+
+
+def test_correlation_is_that_of_windowed_images() -> None:
+    template = smooth_pattern()
+    poses = torch.tensor([[0.3, 0.1, -0.05], [-1.2, 0.0, 0.2]])
+    images = torch.rand(2, SIZE, SIZE, generator=seeded())
+    slow = (windowed(seen_each(images, poses)) * template).sum((1, 2))
+    found = Refinement(template).correlation(images, poses)
+    torch.testing.assert_close(found, slow, rtol=1e-3, atol=1e-5)
+
+
+def test_loaded_registration_finds_the_same_poses() -> None:
+    images = images_of(poses(6, seed=8))
+    registration = Registration(SETTINGS).fit(images)
+    state = registration.state_dict()
+    assert list(state) == ["template"]
+    loaded = Registration(SETTINGS)
+    loaded.load_state_dict(state)
+    torch.testing.assert_close(loaded(images), registration(images), rtol=0, atol=0)
 
 
 def test_window_keeps_the_disc_and_nothing_of_the_corners() -> None:

@@ -1,10 +1,10 @@
-"""Correlation of turned images with a template over all shifts, by FFT."""
+"""Correlation of images with a template in all turns and over all shifts, by FFT."""
 
 import math
 
 import torch
 from scipy.fft import next_fast_len
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fft import irfft2, rfft2
 
 from clflow.detectors.alignment.warp import similarity, warp
@@ -34,39 +34,51 @@ def vertex(left: Tensor, middle: Tensor, right: Tensor) -> Tensor:
     return offset.clamp(-0.5, 0.5)
 
 
-def correlate(
-    images: Tensor, template: Tensor, angles: Tensor, reach: float
-) -> tuple[Tensor, Tensor]:
-    """Return for each turn the best correlation over shifts, and that shift.
+class TurnedTemplate(nn.Module):
+    """A template in evenly spaced turns around the circle, as spectra.
 
     Args:
-        images: windowed [N, S, S].
         template: windowed [S, S].
-        angles: in radians [N, K].
+        turns: how many.
         reach: largest shift along an axis, in fractions of the side.
-
-    Returns:
-        Correlations [N, K] and, to sub-pixels, shifts [N, K, 2] in half sides, x first.
     """
-    size = images.shape[-1]
-    limit = max(1, int(reach * size))
-    # at least as much margin as there are shifts to look at: the circle of the FFT must not close
-    padded = next_fast_len(size + limit + 1, real=True)
-    spectrum = rfft2(_turned(images, angles), s=(padded, padded))
-    surface = irfft2(spectrum * rfft2(template, s=(padded, padded)).conj(), s=(padded, padded))
-    near = torch.arange(-limit - 1, limit + 2, device=images.device) % padded
-    best, place = _peaks(surface[..., near[:, None], near])
-    return best, (place - limit - 1) * 2 / size
+
+    def __init__(self, template: Tensor, turns: int, reach: float) -> None:
+        super().__init__()
+        size = len(template)
+        self.limit = max(1, int(reach * size))
+        # a margin of all shifts that are looked at: the circle of the FFT must not close
+        self.padded = next_fast_len(size + self.limit + 1, real=True)
+        self.angles: Tensor
+        self.spectra: Tensor
+        angles = torch.arange(turns, device=template.device) * (2 * math.pi / turns)
+        self.register_buffer("angles", angles, persistent=False)
+        spectra = self._spectrum(_turned(template, -angles)).conj()
+        self.register_buffer("spectra", spectra, persistent=False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Correlate windowed images [N, S, S].
+
+        Returns:
+            For each turn the best correlation over shifts [N, turns] and, to sub-pixels, where the
+            template's centre then is in the image [N, turns, 2], in half sides, x first.
+        """
+        size = images.shape[-1]
+        product = self._spectrum(images)[:, None] * self.spectra
+        surface = irfft2(product, s=(self.padded, self.padded))
+        near = torch.arange(-self.limit - 1, self.limit + 2, device=images.device) % self.padded
+        best, place = _peaks(surface[..., near[:, None], near])
+        return best, (place - self.limit - 1) * 2 / size
+
+    def _spectrum(self, images: Tensor) -> Tensor:
+        return rfft2(images, s=(self.padded, self.padded))
 
 
-def _turned(images: Tensor, angles: Tensor) -> Tensor:
-    """Return each image [N, S, S] turned by each of its angles [N, K], [N, K, S, S]."""
-    count, tries = angles.shape
-    size = images.shape[-1]
-    flat = angles.flatten()
-    theta = similarity(flat, torch.ones_like(flat), flat.new_zeros(len(flat), 2))
-    many = images[:, None].expand(count, tries, size, size).reshape(-1, 1, size, size)
-    return warp(many, theta, size, padding="zeros").reshape(count, tries, size, size)
+def _turned(template: Tensor, angles: Tensor) -> Tensor:
+    """Return a template [S, S] turned by each angle in radians, [K, S, S]."""
+    count, size = len(angles), len(template)
+    theta = similarity(angles, torch.ones_like(angles), angles.new_zeros(count, 2))
+    return warp(template.expand(count, 1, size, size), theta, size, padding="zeros")[:, 0]
 
 
 def _peaks(surfaces: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,24 +1,24 @@
-"""Rigid registration of images to a template, in closed form: turns tried out, shifts by FFT.
+"""Rigid registration of images to a template: all turns and shifts by FFT, then refined.
 
 The template is the mean of the registered good images, begun from the one the others fit best.
 """
 
-import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from clflow.detectors.alignment.correlation import correlate, vertex, windowed
+from clflow.detectors.alignment.correlation import TurnedTemplate, windowed
+from clflow.detectors.alignment.refinement import Refinement
 from clflow.detectors.alignment.settings import RegistrationSettings
 from clflow.detectors.alignment.warp import chain, inverse, similarity, warp
 
 _CHUNK = 16
 _CANDIDATES = 3
-_OFFSETS = (-3, -2, -1, 0, 1, 2, 3)
-# sides in pixels of the first two searches; steps of the later ones in parts of the first one's
+# sides in pixels of the search and of the first refinement
 _COARSE, _MIDDLE = 32, 64
-_FINENESS = (4, 16)
+_MIDDLE_STEPS, _FINE_STEPS = 4, 3
 
 
 class Registration(nn.Module):
@@ -28,64 +28,65 @@ class Registration(nn.Module):
         super().__init__()
         self.settings = settings
         self.size = settings.size
-        self.step = 2 * math.pi / settings.turns
         self.template: Tensor
         self.register_buffer("template", torch.zeros(settings.size, settings.size))
+        self._prepare(self.template)
+        self.register_load_state_dict_post_hook(_prepare_again)
 
     def fit(self, images: Tensor) -> "Registration":
         """Make the template from good images [N, C, size, size]."""
-        self.template.copy_(self._first(images))
+        self._prepare(self._first(images))
         for _ in range(self.settings.rounds):
             theta = _centred(self(images))
             aligned = warp(images, theta, images.shape[-1])
-            self.template.copy_(windowed(aligned.mean((0, 1), keepdim=True)[0])[0])
+            self._prepare(windowed(aligned.mean((0, 1), keepdim=True)[0])[0])
         return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the maps theta [N, 2, 3] that bring images [N, C, size, size] into place."""
         return torch.cat([self._register(part.mean(1)) for part in images.split(_CHUNK)])
 
+    def _prepare(self, template: Tensor) -> None:
+        self.template.copy_(template)
+        # what follows from the template is made again with it and not saved
+        self._turned = self._coarse(_shrunk(self.template[None], _COARSE)[0])
+        self._middle = Refinement(_shrunk(self.template[None], _MIDDLE)[0])
+        self._fine = Refinement(self.template)
+
+    def _coarse(self, template: Tensor) -> TurnedTemplate:
+        return TurnedTemplate(template, self.settings.turns, self.settings.reach)
+
     def _first(self, images: Tensor) -> Tensor:
         """Return which of some images the others fit best, windowed."""
         some = windowed(images[: self.settings.seeds].mean(1))
         coarse = _shrunk(some, _COARSE)
-        fits = [self._coarse(coarse, each)[0].amax(1).sum() for each in coarse]
+        fits = [self._coarse(each)(coarse)[0].amax(1).sum() for each in coarse]
         return some[int(torch.stack(fits).argmax())]
 
     def _register(self, grey: Tensor) -> Tensor:
-        """Search coarsely all around, then finer and finer near the best turns."""
+        """Search coarsely all around, refine the best turns, and the best of them once more."""
         fine = windowed(grey)
-        correlation, angles = self._coarse(_shrunk(fine, _COARSE), self._template(_COARSE))
-        # turns that fit better than their neighbours
+        candidates = self._candidates(_shrunk(fine, _COARSE))
+        middle = _shrunk(fine, _MIDDLE).repeat_interleave(_CANDIDATES, 0)
+        candidates = self._middle(middle, candidates, _MIDDLE_STEPS)
+        fits = self._middle.correlation(middle, candidates).unflatten(0, (-1, _CANDIDATES))
+        best = candidates.unflatten(0, (-1, _CANDIDATES))[torch.arange(len(fits)), fits.argmax(1)]
+        poses = self._fine(fine, best, _FINE_STEPS)
+        return similarity(poses[:, 0], torch.ones_like(poses[:, 0]), poses[:, 1:])
+
+    def _candidates(self, images: Tensor) -> Tensor:
+        """Return the poses [N * candidates, 3] whose turn fits better than its neighbours."""
+        correlation, shifts = self._turned(images)
         higher = torch.maximum(correlation.roll(1, 1), correlation.roll(-1, 1))
         peaks = correlation.masked_fill(correlation < higher, -torch.inf)
-        candidates = angles.gather(1, peaks.topk(_CANDIDATES, 1).indices)
-        middle, template = _shrunk(fine, _MIDDLE), self._template(_MIDDLE)
-        candidates = self._best_of(middle, template, candidates, self.step / _FINENESS[0])
-        angle = self._best_of(fine, self.template, candidates, self.step / _FINENESS[1])
-        return _rigid(angle[:, 0], self._match(fine, self.template, angle)[1][:, 0])
+        turns = peaks.topk(_CANDIDATES, 1).indices
+        rows = torch.arange(len(images), device=images.device)[:, None]
+        angles = self._turned.angles[turns]
+        return torch.cat([angles[..., None], shifts[rows, turns]], 2).flatten(0, 1)
 
-    def _template(self, size: int) -> Tensor:
-        return _shrunk(self.template[None], size)[0]
 
-    def _match(self, images: Tensor, template: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
-        return correlate(images, template, angles, self.settings.reach)
-
-    def _coarse(self, images: Tensor, template: Tensor) -> tuple[Tensor, Tensor]:
-        every = torch.arange(self.settings.turns, device=images.device) * self.step
-        angles = every.expand(len(images), -1)
-        return self._match(images, template, angles)[0], angles
-
-    def _best_of(self, images: Tensor, template: Tensor, candidates: Tensor, step: float) -> Tensor:
-        """Return the best turn [N, 1] near any of the candidates [N, K], between steps."""
-        offsets = torch.tensor(_OFFSETS, device=images.device) * step
-        angles = candidates[:, :, None] + offsets
-        found = self._match(images, template, angles.flatten(1))[0].reshape(angles.shape)
-        rows, winner = torch.arange(len(images)), found.amax(2).argmax(1)
-        curve, angle = found[rows, winner], angles[rows, winner]
-        middle = curve.argmax(1).clamp(1, len(_OFFSETS) - 2)
-        left, centre, right = (curve[rows, middle + side] for side in (-1, 0, 1))
-        return (angle[rows, middle] + step * vertex(left, centre, right))[:, None]
+def _prepare_again(registration: Registration, _: Any) -> None:
+    registration._prepare(registration.template.clone())
 
 
 def _shrunk(images: Tensor, size: int) -> Tensor:
@@ -96,9 +97,3 @@ def _centred(theta: Tensor) -> Tensor:
     """Return the maps moved together so that, on average, an image's centre stays in the centre."""
     centre = inverse(theta)[:, :, 2].mean(0, keepdim=True)
     return chain(theta, similarity(theta.new_zeros(1), theta.new_ones(1), centre).expand_as(theta))
-
-
-def _rigid(angle: Tensor, shift: Tensor) -> Tensor:
-    """Return the maps of turns [N] followed by shifts [N, 2] in the turned frame."""
-    turn = similarity(angle, torch.ones_like(angle), torch.zeros_like(shift))
-    return torch.cat([turn[:, :, :2], turn[:, :, :2] @ shift[:, :, None]], 2)
