@@ -10,6 +10,9 @@ from clflow.detectors.flow.losses import (
     box_features,
     box_slices,
     cosine_contrast,
+    hinge,
+    projection_contrast,
+    ranking,
     smoothed_cross_entropy,
 )
 from clflow.detectors.flow.settings import CellSettings, ContrastSettings
@@ -126,3 +129,33 @@ def test_stop_gradient_anchors_the_good_box(stop: bool) -> None:
 def test_without_boxes_only_the_pull_is_left() -> None:
     latent = constant_latent([[1.0, 0.0], [0.0, 1.0]])
     assert cosine_contrast(latent, [], [], contrast()).item() == pytest.approx(1)
+
+
+def test_hinge_is_zero_beyond_the_margin_and_one_for_the_undecided() -> None:
+    assert hinge(torch.full((5,), -1.5), torch.full((2,), 1.0)).item() == 0
+    assert hinge(torch.zeros(5), torch.zeros(2)).item() == 1
+    assert hinge(torch.ones(3), torch.zeros(0)).item() == 1
+
+
+def test_ranking_compares_pairs_not_classes() -> None:
+    twins, anomalous = torch.tensor([0.0, 10.0]), torch.tensor([5.0, 15.0])
+    assert ranking(twins, anomalous, 0.0).item() == pytest.approx(math.log1p(math.exp(-5)))
+    assert ranking(twins, anomalous, 5.0).item() == pytest.approx(math.log(2))
+    assert ranking(anomalous, twins, 0.0).item() > 5
+
+
+def test_projection_contrast_is_the_softmax_of_a_pair_against_all_anomalies() -> None:
+    good = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+    anomalous = torch.tensor([[0.0, 1.0], [0.0, -2.0]])
+    loss = projection_contrast(good, anomalous, 0.5)
+    assert loss.item() == pytest.approx(-math.log(math.exp(2) / (math.exp(2) + 2)), rel=1e-5)
+
+
+def test_projection_contrast_falls_as_anomalies_turn_away() -> None:
+    good = torch.tensor([[1.0, 0.1], [1.0, -0.1]])
+    angles = torch.linspace(0, math.pi, 7)
+    losses = [
+        projection_contrast(good, torch.stack([angle.cos(), angle.sin()])[None], 0.1).item()
+        for angle in angles
+    ]
+    assert losses == sorted(losses, reverse=True)

@@ -1,10 +1,12 @@
 """The training loop: same seed same weights, resumed or not, and a guard against divergence."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from flow_cases import seeded, small_settings
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from clflow.detectors.flow import training
@@ -137,18 +139,57 @@ def test_a_batch_takes_an_own_anomaly_of_each_image_that_has_one() -> None:
     assert batch.twins.tolist() == [1, 2]
 
 
-def test_pointwise_rows_give_the_loss_of_whole_maps() -> None:
+@pytest.mark.parametrize(
+    "losses",
+    [
+        {},
+        {"classification": {"loss": "hinge"}},
+        {"contrast": {"weight": 1.0, "form": "ranking"}},
+    ],
+    ids=["cross-entropy", "hinge", "ranking"],
+)
+def test_pointwise_rows_give_the_loss_of_whole_maps(losses: dict[str, Any]) -> None:
     """With every location drawn, sampling changes the order of cells and nothing else."""
-    sampled = small_settings("clflow", training={"locations": 64})
-    whole = small_settings("clflow", training={"locations": None})
+    sampled = small_settings("clflow", training={"locations": 64}, **losses)
+    whole = small_settings("clflow", training={"locations": None}, **losses)
     batch = draw_batch(torch.arange(6), features().negatives, seeded())
-    losses = []
+    found = []
     for settings in (sampled, whole):
         loss, _ = Objective(features(), settings, CPU)(
             [LevelDensity(4, settings, seeded())], batch, 1.0, seeded()
         )
-        losses.append(loss.item())
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        found.append(loss.item())
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("locations", [None, 16])
+@pytest.mark.parametrize("form", ["ranking", "projection"])
+def test_contrast_of_cells_is_learned(form: str, locations: int | None) -> None:
+    contrast = {"weight": 1.0, "form": form}
+    schedule = {"locations": locations, "steps": 40, "batch_size": 6, "learning_rate": 0.01}
+    settings = small_settings(
+        "clflow", contrast=contrast, classification={"weight": 0.0}, training=schedule
+    )
+    history = train(densities(settings), features(), settings, 0, CPU)
+    assert history[-1]["contrast"] < 0.9 * history[0]["contrast"]
+
+
+@pytest.mark.parametrize("method", ["clflow", "clflow_paper"])
+def test_anomalies_without_an_anomalous_cell_leave_the_likelihood(method: str) -> None:
+    settings = small_settings(method)
+    data = features()
+    assert data.negatives is not None
+    data.negatives.cells[0].zero_()
+    batch = draw_batch(torch.arange(6), data.negatives, seeded())
+    _, terms = Objective(data, settings, CPU)(densities(settings), batch, 1.0, seeded())
+    assert list(terms) == ["nll"]
+
+
+def test_box_contrast_and_an_identity_say_what_they_need() -> None:
+    with pytest.raises(ValidationError, match="'margin' needs whole maps"):
+        small_settings("clflow", contrast={"weight": 1.0})
+    with pytest.raises(ValidationError, match="nothing to train"):
+        small_settings("clflow", flow={"steps": 0}, classification={"weight": 0.0})
 
 
 def test_ramp_scales_the_losses_of_the_negatives() -> None:

@@ -29,6 +29,9 @@ OURS = PAPER.model_copy(
     }
 )
 
+ADDITIVE = OURS.model_copy(update={"clamping": "none", "global_affine": "none"})
+IDENTITY = OURS.model_copy(update={"steps": 0})
+
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -47,7 +50,7 @@ def slogdet(flow: Flow2d, x: Tensor) -> Tensor:
     return torch.linalg.slogdet(jacobian.reshape(x.numel(), x.numel())).logabsdet
 
 
-@pytest.mark.parametrize("settings", [PAPER, OURS], ids=["paper", "ours"])
+@pytest.mark.parametrize("settings", [PAPER, OURS, ADDITIVE], ids=["paper", "ours", "additive"])
 @pytest.mark.parametrize("channels", [4, 5])
 def test_inverse_returns_the_features(settings: CouplingSettings, channels: int) -> None:
     flow = random_flow(settings, channels)
@@ -59,7 +62,7 @@ def test_inverse_returns_the_features(settings: CouplingSettings, channels: int)
     assert not torch.allclose(z, x)
 
 
-@pytest.mark.parametrize("settings", [PAPER, OURS], ids=["paper", "ours"])
+@pytest.mark.parametrize("settings", [PAPER, OURS, ADDITIVE], ids=["paper", "ours", "additive"])
 @pytest.mark.parametrize("channels", [4, 5])
 def test_summed_log_determinant_equals_autograd(settings: CouplingSettings, channels: int) -> None:
     flow = random_flow(settings, channels)
@@ -74,6 +77,17 @@ def test_log_determinant_of_a_pointwise_flow_is_that_of_each_location() -> None:
         [slogdet(flow, x[:, :, i : i + 1, j : j + 1]) for i in range(2) for j in range(3)]
     )
     torch.testing.assert_close(flow(x)[1].flatten(), local)
+
+
+@pytest.mark.parametrize("settings", [ADDITIVE, IDENTITY], ids=["additive", "identity"])
+def test_flow_without_scales_preserves_volume(settings: CouplingSettings) -> None:
+    flow = random_flow(settings, 5)
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64, generator=seeded())
+    latent, log_determinant = flow(x)
+    torch.testing.assert_close(
+        log_determinant, torch.zeros_like(log_determinant)
+    )
+    assert torch.equal(latent, x) == (settings.steps == 0)
 
 
 @pytest.mark.parametrize("channels", [6, 7])

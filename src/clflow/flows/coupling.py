@@ -41,11 +41,12 @@ class LocalAffineCoupling(InvertibleModule):
 
     .. math:: u_2 = x_2 \exp(a(s)) + t, \qquad y = P\,(g \odot [x_1, u_2] + b),
 
-    where :math:`a(s) = c \tanh(s)` (`hard`) or :math:`c \tanh(s / c)` (`soft`). The log-determinant
-    is not summed over locations: it is :math:`\sum_c a_c(h, w) + \sum_c \log g_c`, of shape [N, H,
-    W], so that the likelihood of each location is known. With 1x1 sub-nets it is the exact
-    log-determinant of that location's map; with 3x3 sub-nets its sum over locations is that of the
-    whole map, since the Jacobian stays triangular.
+    where :math:`a(s) = c \tanh(s)` (`hard`), :math:`c \tanh(s / c)` (`soft`) or 0 (`none`), and
+    :math:`g` is 1 without a global affine. The log-determinant is not summed over locations: it is
+    :math:`\sum_c a_c(h, w) + \sum_c \log g_c`, of shape [N, H, W], so that the likelihood of each
+    location is known. With 1x1 sub-nets it is the exact log-determinant of that location's map;
+    with 3x3 sub-nets its sum over locations is that of the whole map, since the Jacobian stays
+    triangular.
 
     Unlike FrEIA's contract (one value per sample) `forward` returns one log-determinant per
     location.
@@ -57,14 +58,15 @@ class LocalAffineCoupling(InvertibleModule):
         subnet_constructor: SubnetConstructor,
         permutation: Tensor,
         clamp: float = 2.0,
-        clamping: Literal["hard", "soft"] = "hard",
+        clamping: Literal["hard", "soft", "none"] = "hard",
         subnet_scale: float = 0.1,
-        global_affine: Literal["softplus", "exp"] = "softplus",
+        global_affine: Literal["softplus", "exp", "none"] = "softplus",
     ) -> None:
         super().__init__(dims_in, [])
         channels = dims_in[0][0]
         self.splits = (channels - channels // 2, channels // 2)
         self.clamp = clamp
+        self.clamping = clamping
         self.slope = 1.0 if clamping == "hard" else 1.0 / clamp
         self.subnet_scale = subnet_scale
         self.global_affine = global_affine
@@ -111,9 +113,13 @@ class LocalAffineCoupling(InvertibleModule):
 
     def _coefficients(self, passive: Tensor) -> tuple[Tensor, Tensor]:
         scale, shift = (self.subnet_scale * self.subnet(passive)).chunk(2, dim=1)
+        if self.clamping == "none":
+            return torch.zeros_like(scale), shift
         return self.clamp * torch.tanh(self.slope * scale), shift
 
     def _log_gain(self) -> Tensor:
+        if self.global_affine == "none":
+            return torch.zeros_like(self.global_scale)
         if self.global_affine == "exp":
             return self.global_scale
         return (0.1 * softplus(self.global_scale, beta=0.5)).log()

@@ -34,7 +34,7 @@ class Flow2d(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the latent [N, C, H, W] and the log-determinant per location [N, H, W]."""
-        latent, total = features, features.new_zeros(())
+        latent, total = features, _zeros(features)
         for block in self.blocks:
             (latent,), log_determinant = block((latent,))
             total = total + log_determinant
@@ -42,7 +42,7 @@ class Flow2d(nn.Module):
 
     def inverse(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Return features [N, C, H, W] and the inverse's log-determinant per location [N, H, W]."""
-        features, total = latent, latent.new_zeros(())
+        features, total = latent, _zeros(latent)
         for block in reversed(self.blocks):
             (features,), log_determinant = block((features,), rev=True)
             total = total + log_determinant
@@ -62,3 +62,8 @@ def _block(
         subnet_scale=settings.subnet_scale,
         global_affine=settings.global_affine,
     )
+
+
+def _zeros(maps: Tensor) -> Tensor:
+    """Return a zero for each location [N, H, W]."""
+    return maps.new_zeros(maps.shape[0], *maps.shape[2:])

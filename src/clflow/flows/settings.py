@@ -10,16 +10,18 @@ class CouplingSettings(BaseModel):
 
     `kernels` are the sub-net kernel sizes of successive blocks, repeated; `hidden_ratio` is hidden
     over passive channels. `subnet_scale` multiplies the sub-net's output; `clamping` is how
-    log-scales are bounded by c = `clamp`: `hard` c tanh(s), `soft` c tanh(s / c).
+    log-scales are bounded by c = `clamp`: `hard` c tanh(s), `soft` c tanh(s / c), `none` leaves
+    them zero. A flow without these and without a global affine preserves volume; one of no steps
+    is the identity.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=0)
     kernels: tuple[Literal[1, 3], ...] = Field(min_length=1)
     hidden_ratio: float = Field(gt=0)
     clamp: float = Field(gt=0)
-    clamping: Literal["hard", "soft"]
+    clamping: Literal["hard", "soft", "none"]
     subnet_scale: float = Field(gt=0)
-    global_affine: Literal["softplus", "exp"]
+    global_affine: Literal["softplus", "exp", "none"]
     identity_start: bool

@@ -1,8 +1,9 @@
-"""Settings shared by the methods that follow the papers: three levels, the published block."""
+"""Settings of the flow methods: as the papers publish them, and ours, which its ablations share."""
 
 from typing import Any
 
 from clflow.detectors.alignment.defaults import NO_ALIGNMENT
+from clflow.detectors.merge import merged
 
 PUBLISHED: dict[str, dict[str, Any] | int | str | None] = {
     "backbone": {"name": "efficientnet_lite0", "weights": "bundled"},
@@ -29,7 +30,13 @@ PUBLISHED: dict[str, dict[str, Any] | int | str | None] = {
         "identity_start": False,
     },
     "cells": {"area": 0.25, "share": 0.7},
-    "classification": {"weight": 0.0, "quantity": "z2", "smoothing": 0.1, "gain": 1.0},
+    "classification": {
+        "weight": 0.0,
+        "loss": "cross_entropy",
+        "quantity": "z2",
+        "smoothing": 0.1,
+        "gain": 1.0,
+    },
     "contrast": {
         "weight": 0.0,
         "form": "margin",
@@ -53,3 +60,30 @@ PUBLISHED: dict[str, dict[str, Any] | int | str | None] = {
     },
     "score": {"kind": "exp", "smoothing": 4.0, "top_fraction": 0.0},
 }
+
+CLFLOW = merged(
+    PUBLISHED,
+    {
+        "alignment": {"kind": "registration"},
+        "grid": 32,
+        "normalization": {
+            "mean": "location",
+            "covariance": "location",
+            "shrinkage": 0.5,
+            "block": 2,
+            "epsilon": 0.01,
+            "folds": 5,
+        },
+        "flow": {
+            "steps": 6,
+            "kernels": [1],
+            "clamping": "soft",
+            "subnet_scale": 1.0,
+            "global_affine": "exp",
+            "identity_start": True,
+        },
+        "classification": {"weight": 1.0, "quantity": "energy", "gain": 4.0},
+        "training": {"schedule": "one_cycle", "gradient_clip": 1.0, "locations": 192},
+        "score": {"kind": "log_likelihood"},
+    },
+)

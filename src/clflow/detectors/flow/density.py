@@ -1,4 +1,4 @@
-"""What is learned: a flow per level and the two scalars of its classifier."""
+"""What is learned: a flow per level, the two scalars of its classifier, a projection if needed."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,9 @@ from torch.nn.functional import softplus
 
 from clflow.detectors.flow.settings import FlowSettings
 from clflow.flows.flow import Flow2d
+
+# directions in which projected cells are compared
+_PROJECTED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,9 @@ class LevelDensity(nn.Module):
         super().__init__()
         self.flow = Flow2d(channels, settings.flow, generator)
         self.classification = settings.classification
+        self.projection: nn.Linear | None = None
+        if settings.contrast.weight > 0 and settings.contrast.form == "projection":
+            self.projection = _orthogonal(channels, _PROJECTED, generator)
         self.slope = nn.Parameter(torch.ones(()))
         self.boundary = nn.Parameter(torch.ones(()))
 
@@ -44,3 +50,9 @@ class LevelDensity(nn.Module):
         energy = self.classification.quantity == "energy"
         quantity = evidence.energy if energy else evidence.z2
         return self.classification.gain * softplus(self.slope) * (quantity - self.boundary)
+
+
+def _orthogonal(channels: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    layer = nn.Linear(channels, outputs, bias=False)
+    nn.init.orthogonal_(layer.weight, generator=generator)
+    return layer

@@ -1,11 +1,17 @@
-"""The three losses: likelihood of good cells, smoothed cross-entropy, cosine contrast of boxes."""
+"""Losses of good and anomalous cells: classification, and contrast in several forms."""
 
 import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, normalize
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cosine_similarity,
+    normalize,
+    relu,
+    softplus,
+)
 
 from clflow.detectors.flow.settings import ContrastSettings
 
@@ -23,6 +29,40 @@ def smoothed_cross_entropy(good: Tensor, anomalous: Tensor, smoothing: float) ->
         return loss
     high = torch.full_like(anomalous, 1 - smoothing / 2)
     return loss + 0.5 * binary_cross_entropy_with_logits(anomalous, high)
+
+
+def hinge(good: Tensor, anomalous: Tensor) -> Tensor:
+    """Return the mean of both classes' hinge losses, zero beyond a margin of 1.
+
+    Args:
+        good: logits of good cells, any shape.
+        anomalous: logits of anomalous cells, any shape; without any only the good half counts.
+    """
+    loss = 0.5 * relu(1 + good).mean()
+    return loss if anomalous.numel() == 0 else loss + 0.5 * relu(1 - anomalous).mean()
+
+
+def ranking(twins: Tensor, anomalous: Tensor, margin: float) -> Tensor:
+    """Return the mean logistic loss of pairs: anomalous energies should exceed twins' by `margin`.
+
+    Args:
+        twins: energies of good cells [M].
+        anomalous: energies of the same places in anomalies made from these images [M].
+    """
+    return softplus(margin - (anomalous - twins)).mean()
+
+
+def projection_contrast(good: Tensor, anomalous: Tensor, temperature: float) -> Tensor:
+    """Return the mean of -log of the share of a good pair beside a good cell's anomalous pairs.
+
+    Args:
+        good: projected good cells [N, D], each paired with the next one.
+        anomalous: projected anomalous cells [M, D].
+    """
+    good, anomalous = normalize(good, dim=1), normalize(anomalous, dim=1)
+    pull = (good * good.roll(1, 0)).sum(1) / temperature
+    push = torch.logsumexp(good @ anomalous.T / temperature, 1)
+    return (torch.logaddexp(pull, push) - pull).mean()
 
 
 def box_slices(box: tuple[float, ...], size: tuple[int, int]) -> tuple[slice, slice]:

@@ -8,7 +8,14 @@ from torch import Tensor
 
 from clflow.detectors.flow.dataset import NegativeFeatures, TrainingFeatures
 from clflow.detectors.flow.density import Evidence, LevelDensity
-from clflow.detectors.flow.losses import box_features, cosine_contrast, smoothed_cross_entropy
+from clflow.detectors.flow.losses import (
+    box_features,
+    cosine_contrast,
+    hinge,
+    projection_contrast,
+    ranking,
+    smoothed_cross_entropy,
+)
 from clflow.detectors.flow.settings import FlowSettings
 
 
@@ -77,11 +84,15 @@ class Objective:
         if negatives is None or not len(batch.negatives):
             return terms
         cells = negatives.cells[index][batch.negatives].to(self.device)
+        if not cells.any():
+            return terms
         anomalous = density(self._anomalous(index, negatives, batch, cells))
         if self.settings.classification.weight > 0:
             terms["classification"] = self._classification(density, good, anomalous, cells)
-        if self.settings.contrast.weight > 0:
-            terms["contrast"] = self._contrast(good, anomalous, cells, negatives, batch)
+        if self.settings.contrast.compares_boxes:
+            terms["contrast"] = self._box_contrast(good, anomalous, cells, negatives, batch)
+        elif self.settings.contrast.weight > 0:
+            terms["contrast"] = self._cell_contrast(index, density, good, anomalous, cells, batch)
         return terms
 
     def _good(self, index: int, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -99,22 +110,56 @@ class Objective:
     ) -> Tensor:
         """Return whole maps, or the anomalous cells as one row for a pointwise flow."""
         features = negatives.levels[index][batch.negatives]
-        if self.settings.training.locations is None:
+        if self._whole:
             return self._float(features)
-        return self._float(features.permute(0, 2, 3, 1)[cells.cpu()].T[None, :, :, None])
+        return self._row(features, cells)
+
+    @property
+    def _whole(self) -> bool:
+        return self.settings.training.locations is None
+
+    def _row(self, features: Tensor, cells: Tensor) -> Tensor:
+        return self._float(_columns(features, cells.cpu()).T[None, :, :, None])
 
     def _classification(
         self, density: LevelDensity, good: Evidence, anomalous: Evidence, cells: Tensor
     ) -> Tensor:
+        settings = self.settings.classification
         logit = density.logit(anomalous)
-        whole = self.settings.training.locations is None
-        return smoothed_cross_entropy(
-            density.logit(good),
-            logit[cells] if whole else logit,
-            self.settings.classification.smoothing,
-        )
+        logits = density.logit(good), logit[cells] if self._whole else logit
+        if settings.loss == "hinge":
+            return hinge(*logits)
+        return smoothed_cross_entropy(*logits, settings.smoothing)
 
-    def _contrast(
+    def _cell_contrast(
+        self,
+        index: int,
+        density: LevelDensity,
+        good: Evidence,
+        anomalous: Evidence,
+        cells: Tensor,
+        batch: Batch,
+    ) -> Tensor:
+        contrast = self.settings.contrast
+        if contrast.form == "ranking":
+            energy = anomalous.energy[cells] if self._whole else anomalous.energy.flatten()
+            return ranking(self._twins(index, density, good, cells, batch), energy, contrast.margin)
+        assert density.projection is not None
+        every = torch.ones_like(anomalous.energy, dtype=torch.bool)
+        found = _columns(anomalous.latent, cells if self._whole else every)
+        projected = density.projection(good.latent.movedim(1, -1).flatten(0, 2))
+        return projection_contrast(projected, density.projection(found), contrast.temperature)
+
+    def _twins(
+        self, index: int, density: LevelDensity, good: Evidence, cells: Tensor, batch: Batch
+    ) -> Tensor:
+        """Return the energies of the good images where their anomalies have anomalous cells."""
+        if self._whole:
+            return good.energy[batch.twins][cells]
+        features = self.data.good[index][batch.good[batch.twins]]
+        return density(self._row(features, cells)).energy.flatten()
+
+    def _box_contrast(
         self,
         good: Evidence,
         anomalous: Evidence,
@@ -133,3 +178,8 @@ class Objective:
 
     def _float(self, features: Tensor) -> Tensor:
         return features.to(self.device).float()
+
+
+def _columns(maps: Tensor, cells: Tensor) -> Tensor:
+    """Return the columns [M, C] of maps [N, C, H, W] at cells [N, H, W]."""
+    return maps.permute(0, 2, 3, 1)[cells]

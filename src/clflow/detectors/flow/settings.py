@@ -41,26 +41,38 @@ class NormalizationSettings(_Settings):
 
 
 class ClassificationSettings(_Settings):
-    """Smoothed cross-entropy on cells: logit = gain softplus(a) (q - b), a and b learned per level.
+    """Loss of good and anomalous cells: logit = gain softplus(a) (q - b), a, b learned per level.
 
-    `quantity` q is the `energy` per channel or half the mean square of the latent (`z2`);
-    `smoothing` is tau.
+    `loss` is the `cross_entropy`, its labels smoothed by `smoothing` (tau), or the `hinge`.
+    `quantity` q is the `energy` per channel or half the mean square of the latent (`z2`).
     """
 
     weight: float = Field(ge=0)
+    loss: Literal["cross_entropy", "hinge"]
     quantity: Literal["energy", "z2"]
     smoothing: float = Field(ge=0, lt=1)
     gain: float = Field(gt=0)
 
 
 class ContrastSettings(_Settings):
-    """Cosine contrast: good images pulled together, anomalous boxes pushed from good twins."""
+    """Contrast of good and anomalous, the anomalous paired with the same place of its good twin.
+
+    `margin` and `info_nce` compare cosines: good images are pulled together, anomalous boxes pushed
+    from their twins' boxes. `ranking` asks the energy of an anomalous cell to be above its twin's
+    by `margin`. `projection` compares cosines of cells after a learned linear map: good cells are
+    pulled to other good cells and pushed from anomalous ones, at `temperature`.
+    """
 
     weight: float = Field(ge=0)
-    form: Literal["margin", "info_nce"]
+    form: Literal["margin", "info_nce", "ranking", "projection"]
     margin: float
     temperature: float = Field(gt=0)
     stop_gradient: bool
+
+    @property
+    def compares_boxes(self) -> bool:
+        """Whether means over boxes are compared, for which whole maps are needed."""
+        return self.weight > 0 and self.form in ("margin", "info_nce")
 
 
 class CellSettings(_Settings):
@@ -147,6 +159,11 @@ class FlowSettings(_Settings):
             raise ValueError(f"backbone {self.backbone.name!r} takes squares: aspect must stretch")
         if self.training.locations is not None and set(self.flow.kernels) != {1}:
             raise ValueError("training.locations needs pointwise sub-nets: set flow.kernels to [1]")
-        if self.training.locations is not None and self.contrast.weight > 0:
-            raise ValueError("contrast needs whole maps: set training.locations to null")
+        if self.training.locations is not None and self.contrast.compares_boxes:
+            raise ValueError(
+                f"contrast.form {self.contrast.form!r} needs whole maps: set training.locations to "
+                "null"
+            )
+        if self.flow.steps == 0 and self.classification.weight == 0:
+            raise ValueError("flow.steps 0 leaves nothing to train without classification.weight")
         return self

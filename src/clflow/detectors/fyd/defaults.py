@@ -1,8 +1,9 @@
-"""Settings shared by FYD and PaDiM: PaDiM's own (arXiv 2011.08785), every alignment off."""
+"""Settings of PaDiM (arXiv 2011.08785), every alignment off, and of FYD, which ablations share."""
 
 from typing import Any
 
 from clflow.detectors.alignment.defaults import NO_ALIGNMENT
+from clflow.detectors.merge import merged
 
 PADIM: dict[str, Any] = {
     "backbone": {"name": "efficientnet_lite0", "weights": "bundled"},
@@ -33,3 +34,11 @@ PADIM: dict[str, Any] = {
     },
     "score": {"smoothing": 4.0},
 }
+
+FYD = merged(
+    PADIM,
+    {
+        "image_alignment": {"kind": "registration"},
+        "density": {"channels": None, "grid": 32, "standardise": True, "shrinkage": 0.5},
+    },
+)
