@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from clflow.data.catalog import dataset_names, load_dataset
 from clflow.data.layouts import find_images
+from clflow.detectors.registry import METHODS, find_method
 from clflow.errors import ClflowError, DataError, SettingsError
 from clflow.params import read_params
 from clflow.schema import check_params
@@ -58,7 +59,33 @@ def test_demo_is_laid_out_like_mvtec_ad() -> None:
 
 
 def test_every_preset_is_tested() -> None:
-    assert set(preset_names()) == {"demo", *dataset_names(), "folder", "table", "chest_xray"}
+    assert set(preset_names()) == {
+        *("demo", "folder", "table", "chest_xray", "ablation", "ablation_fyd"),
+        *dataset_names(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("preset", "own", "baseline"), [("ablation", "clflow", None), ("ablation_fyd", "fyd", "padim")]
+)
+def test_ablation_is_the_method_and_all_its_variants(
+    preset: str, own: str, baseline: str | None, tmp_path: Path
+) -> None:
+    mvtec_category(tmp_path, "bottle", train=1, good=1)
+    study = build_study(preset, Choice(root=tmp_path))
+    assert (study.name, study.dataset, study.seeds) == (preset, "mvtec_ad", (0, 1, 2))
+    variants = [name for name in METHODS if name.startswith(f"ablation.{own}_")]
+    assert len(variants) > 4
+    assert set(study.methods) == {own, *variants} | ({baseline} - {None})
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name.startswith("ablation.")])
+def test_variant_differs_from_its_method(name: str) -> None:
+    variant = find_method(name)
+    method = find_method(name.removeprefix("ablation.").partition("_")[0])
+    assert variant.detector == method.detector
+    assert dict(variant.defaults) != dict(method.defaults)
+    assert variant.notes
 
 
 def test_choice_replaces_the_presets_own() -> None:

@@ -14,7 +14,10 @@ app = typer.Typer(no_args_is_help=True, help="Choose, check, show and keep studi
 @app.command("use")
 def study_use(
     name: Annotated[
-        str, typer.Argument(help="demo, mvtec_ad, btad, visa, folder, table or chest_xray")
+        str,
+        typer.Argument(
+            help="demo, mvtec_ad, btad, visa, folder, table, chest_xray, ablation or ablation_fyd"
+        ),
     ],
     root: Annotated[
         Path | None, typer.Option(help="Folder that holds the categories; nothing is downloaded.")

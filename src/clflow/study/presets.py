@@ -9,7 +9,7 @@ from pathlib import Path
 from clflow.data.catalog import dataset_names, load_dataset
 from clflow.data.layouts import VISA_TABLE, find_categories
 from clflow.demo.render import DemoSettings
-from clflow.detectors.registry import find_method
+from clflow.detectors.registry import METHODS, find_method
 from clflow.errors import SettingsError, unknown_name
 from clflow.params import list_problems, problems_of
 from clflow.paths import raw_folder
@@ -23,8 +23,14 @@ CHEST = "chest_xray"
 # what the class tables of NSA call its data set and its two lists (arXiv 2109.15222, rCXR)
 CHEST_DATASET = "rcxr"
 CHEST_LISTS = ("female", "male")
+ABLATED = "mvtec_ad"
+ABLATION_SEEDS = (0, 1, 2)
 # the seeds of the authors' five runs
 CHEST_SEEDS = (1982342, 923874273, 2388222932, 676346783, 123425)
+
+
+def _variants(method: str) -> tuple[str, ...]:
+    return tuple(name for name in METHODS if name.startswith(f"ablation.{method}_"))
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ USUAL = Usual()
 # the demo shows the whole pipeline within minutes on two cores
 DEMO_USUAL = Usual(("fastflow", "clflow"), (0,), 0.2)
 CHEST_USUAL = Usual(("nsa",), CHEST_SEEDS)
+# one thing changed at a time, beside the method itself
+ABLATIONS = {
+    "ablation": Usual(("clflow", *_variants("clflow")), ABLATION_SEEDS),
+    "ablation_fyd": Usual(("padim", "fyd", *_variants("fyd")), ABLATION_SEEDS),
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Choice:
 
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets."""
-    return (DEMO, *dataset_names(), FOLDER, TABLE, CHEST)
+    return (DEMO, *dataset_names(), FOLDER, TABLE, CHEST, *ABLATIONS)
 
 
 def build_study(preset: str, choice: Choice) -> StudySettings:
@@ -75,6 +86,8 @@ def build_study(preset: str, choice: Choice) -> StudySettings:
         return _chest(choice)
     if preset == DEMO:
         return _demo(choice)
+    if preset in ABLATIONS:
+        return _catalogued(ABLATED, choice, ABLATIONS[preset]).model_copy(update={"name": preset})
     return _catalogued(preset, choice)
 
 
@@ -84,12 +97,12 @@ def _demo(choice: Choice) -> StudySettings:
     return _study(DEMO, "mvtec_ad", None, DemoSettings().categories, choice, DEMO_USUAL)
 
 
-def _catalogued(name: str, choice: Choice) -> StudySettings:
+def _catalogued(name: str, choice: Choice, usual: Usual = USUAL) -> StudySettings:
     dataset = load_dataset(name)
     if choice.root is None:
-        return _study(name, dataset.layout, None, dataset.categories, choice)
+        return _study(name, dataset.layout, None, dataset.categories, choice, usual)
     available = find_categories(choice.root, dataset.layout)
-    return _study(name, dataset.layout, choice.root, available, choice)
+    return _study(name, dataset.layout, choice.root, available, choice, usual)
 
 
 def _needed_root(preset: str, choice: Choice) -> Path:
