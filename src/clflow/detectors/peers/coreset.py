@@ -1,27 +1,37 @@
-"""PatchCore's greedy coreset with one matrix-vector product a step instead of a norm per row."""
+"""PatchCore's greedy coreset, quick and with the project's progress lines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from anomalib.models.components.sampling.k_center_greedy import KCenterGreedy
+from anomalib.models.components.sampling import k_center_greedy
 from torch import Tensor
+
+from clflow.progress import track
 
 
 @contextmanager
-def quick_coreset() -> Iterator[None]:
-    """Within the block anomalib's k-center greedy picks the same points with a tenth of the work.
+def coreset_selection(quick: bool) -> Iterator[None]:
+    """Within the block anomalib's k-center greedy reports progress as all long work here does.
 
-    The farthest point is the same for squared distances, and |x - c|^2 is expanded; features are
-    centred first, against cancellation. Only exact ties up to rounding can fall otherwise.
+    If `quick`, a step is one matrix-vector product instead of a norm per row. It picks the same
+    points: the farthest one is the same for squared distances, and |x - c|^2 is expanded, features
+    centred first against cancellation. Only ties up to rounding can fall otherwise.
     """
-    slow = KCenterGreedy.update_distances
-    KCenterGreedy.update_distances = _update
+    greedy = k_center_greedy.KCenterGreedy
+    bar, update = k_center_greedy.tqdm, greedy.update_distances
+    k_center_greedy.tqdm = _tracked
+    if quick:
+        greedy.update_distances = _update
     try:
         yield
     finally:
-        KCenterGreedy.update_distances = slow
+        k_center_greedy.tqdm, greedy.update_distances = bar, update
+
+
+def _tracked(steps: range, desc: str) -> Iterable[int]:
+    return track(steps, "coreset", len(steps))
 
 
 def _update(sampler: Any, cluster_center: Tensor) -> None:

@@ -1,6 +1,5 @@
 """The peers: where each one's class is and what is particular about it."""
 
-from contextlib import nullcontext
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -18,10 +17,10 @@ class Patchcore(PeerDetector):
     def train(self, module: Any, pixels: Tensor, seed: int) -> list[dict[str, float]]:
         """Collect patches of good images, uint8 [N, 3, H, W], and select the coreset."""
         # anomalib is an extra
-        from clflow.detectors.peers.coreset import quick_coreset
+        from clflow.detectors.peers.coreset import coreset_selection
 
-        quick = cast(settings.PatchcoreSettings, self.settings).coreset == "quick"
-        with quick_coreset() if quick else nullcontext():
+        chosen = cast(settings.PatchcoreSettings, self.settings).coreset
+        with coreset_selection(quick=chosen == "quick"):
             return super().train(module, pixels, seed)
 
 
