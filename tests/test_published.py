@@ -190,6 +190,67 @@ def test_settings_that_are_not_stated_are_called_so(tmp_path: Path) -> None:
     assert own["reason"].str.startswith("backbone wide_resnet50_2, ours not stated; ").all()
 
 
+def test_chest_x_rays_have_our_names_of_the_lists() -> None:
+    assert literature.categories_of("rcxr") == {"female", "male"}
+    (source,) = [each for each in SOURCES if each.label == "NSA (logistic)"]
+    values = values_of(source, "rcxr")
+    assert set(values) == {("male", "image_auroc"), ("female", "image_auroc")}
+    value = values["female", "image_auroc"]
+    assert (value.value, value.std, value.verified) == (0.94, 0.005, True)
+
+
+def test_chest_x_rays_stand_beside_the_authors_runs(tmp_path: Path) -> None:
+    table = report_of(tmp_path, ["female", "male"], dataset="rcxr").published
+    own = table[table["method"] == "x"].set_index(["published", "category"])["published_value"]
+    assert own.to_dict() == pytest.approx(
+        {
+            ("NSA (logistic)", "female"): 0.940,
+            ("NSA (logistic)", "male"): 0.940,
+            ("NSA (logistic)", ""): 0.940,
+            ("FPI (run by NSA)", "female"): 0.674,
+            ("FPI (run by NSA)", "male"): 0.737,
+            ("FPI (run by NSA)", ""): 0.7055,
+            ("PII (run by NSA)", "female"): 0.928,
+            ("PII (run by NSA)", "male"): 0.917,
+            ("PII (run by NSA)", ""): 0.9225,
+            ("CutPaste (run by NSA)", "female"): 0.562,
+            ("CutPaste (run by NSA)", "male"): 0.598,
+            ("CutPaste (run by NSA)", ""): 0.580,
+        }
+    )
+    assert table["source"].str.contains("chestxray_evalutation.ipynb").all()
+    assert table["verified"].all()
+    assert not table["comparable"].any()
+    assert table["reason"].str.endswith("our lists may hold other images than the authors'").all()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "categories", "lists"),
+    [
+        ("rcxr", ["male"], "; our lists may hold other images than the authors'"),
+        ("mvtec_ad", ["bottle"], ""),
+    ],
+)
+def test_the_same_network_differs_in_less(
+    tmp_path: Path, dataset: str, categories: list[str], lists: str
+) -> None:
+    study, sources = write_study(tmp_path, categories, dataset=dataset, methods=("nsa", "x"))
+    write_run(sources.results, "nsa", categories[0], {0: {"image_auroc": 0.9}}, dataset=dataset)
+    write_scores(sources.scores, "nsa", categories[0], 0, scores_of(0.9))
+    train = TRAIN | {"nsa": {"image_size": 256}}
+    table = read_report(study, sources, SETTINGS, train).published
+    own = pick(table, published="NSA (logistic)", metric="image_auroc")
+    reasons = dict(zip(own["method"], own["reason"], strict=True))
+    assert reasons["nsa"] == (
+        "ours holds out good images to set thresholds and shrinks images by area, the authors "
+        f"train on all and shrink by Lanczos{lists}"
+    )
+    assert reasons["x"].startswith("backbone resnet18, ours efficientnet_lite0; an encoder-decoder")
+    small = read_report(study, sources, SETTINGS, TRAIN | {"nsa": {"image_size": 128}}).published
+    own = pick(small, published="NSA (logistic)", metric="image_auroc", method="nsa")
+    assert own["reason"].str.startswith("input size 256, ours 128; ours holds out").all()
+
+
 @pytest.mark.parametrize(
     ("dataset", "categories"), [("demo", ["weave"]), ("own", ["bottle"]), ("mvtec_ad", ["gear"])]
 )

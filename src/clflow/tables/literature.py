@@ -11,7 +11,11 @@ import pandas as pd
 FILE = Path(__file__).with_name("published.csv")
 UNVERIFIED = "‡"
 ALL = "avg_all"
-DATASETS = {"mvtec_ad": "MVTec AD", "btad": "BTAD"}
+DATASETS = {"mvtec_ad": "MVTec AD", "btad": "BTAD", "rcxr": "rCXR (curated NIH ChestX-ray14)"}
+# our names of categories by the printed ones, where they differ
+CATEGORIES = {"rcxr": {"male_PA": "male", "female_PA": "female"}}
+# in what a study of ours may differ on a data set, whatever the method
+DATASET_REMARKS = {"rcxr": "our lists may hold other images than the authors'"}
 # "aupro" without its limit is left out: what it was integrated to is not stated
 METRIC_NAMES = {
     "image_auroc": "image_auroc",
@@ -21,6 +25,15 @@ METRIC_NAMES = {
 _NOT_KNOWN = "which epoch is reported is not known"
 _CROP = "centre crop of 224 from 256 pixels"
 _CAIT = "FastFlow (CaiT column assumed: mean 98.5)"
+_NSA_PAPER = "NSA (arXiv 2109.15222)"
+_NSA_NETWORK = (
+    "an encoder-decoder trained as a whole; objects cropped to 224 pixels; image score is the mean "
+    "of the map"
+)
+_NSA_REMADE = (
+    "ours holds out good images to set thresholds and shrinks images by area, the authors train on "
+    "all and shrink by Lanczos"
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,8 @@ class Source:
     """Values of one method in one place.
 
     `paper` and `entry` are the columns `paper` and `method` of published.csv; without backbone or
-    size these are not known. `remark` is what else differs from a study of ours.
+    size these are not known. `remark` is what else differs from a study of ours. `remade_as` is the
+    method of ours that is the same network with the authors' settings, `remade` in what it differs.
     """
 
     method: str
@@ -38,6 +52,8 @@ class Source:
     backbone: str | None = None
     image_size: int | None = None
     remark: str = ""
+    remade_as: str = ""
+    remade: str = ""
 
 
 # Settings as the papers or, for FastFlow and PaDiM, re-implementations (gathierry/FastFlow,
@@ -93,12 +109,31 @@ SOURCES = (
     Source(
         "NSA (logistic)",
         "NSA (logistic)",
-        "NSA (arXiv 2109.15222)",
+        _NSA_PAPER,
         "NSA (logistic)",
         backbone="resnet18",
         image_size=256,
-        remark="an encoder-decoder trained as a whole; objects cropped to 224 pixels; image score "
-        "is the mean of the map",
+        remark=_NSA_NETWORK,
+        remade_as="nsa",
+        remade=_NSA_REMADE,
+    ),
+    *(
+        Source(
+            name,
+            f"{name} (run by NSA)",
+            _NSA_PAPER,
+            entry,
+            backbone="resnet18",
+            image_size=256,
+            remark=f"the NSA authors' variant, {seeds}; {_NSA_NETWORK}",
+            remade_as=method,
+            remade=f"{seeds}; {_NSA_REMADE}",
+        )
+        for name, entry, method, seeds in (
+            ("FPI", "FPI", "fpi", "one seed"),
+            ("PII", "PII = FPI-Poisson", "pii", "five seeds"),
+            ("CutPaste", "CutPaste (end-to-end)", "cutpaste", "one seed"),
+        )
     ),
     Source(
         "FYD",
@@ -140,7 +175,7 @@ SOURCES = (
     Source(
         "PaDiM",
         "PaDiM (quoted by NSA)",
-        "NSA (arXiv 2109.15222)",
+        _NSA_PAPER,
         "PaDiM-WR50-Rd550",
         backbone="wide_resnet50_2",
         image_size=224,
@@ -203,21 +238,24 @@ def load_published() -> pd.DataFrame:
 
 
 def categories_of(dataset: str) -> frozenset[str]:
-    """Return the categories of a data set that has published values."""
-    table = load_published()
-    names = table.loc[table["dataset"] == DATASETS.get(dataset), "category"].unique()
+    """Return the categories of a data set that has published values, by our names."""
+    table = _rows_of(dataset)
+    names = table.loc[table["metric"].isin(METRIC_NAMES.values()), "category"]
     return frozenset(name for name in names if not name.startswith("avg_"))
 
 
 def values_of(source: Source, dataset: str) -> Values:
     """Return a source's values on a data set by category and our name of the metric."""
-    table = load_published()
-    own = table[
-        (table["paper"] == source.paper)
-        & (table["method"] == source.entry)
-        & (table["dataset"] == DATASETS.get(dataset))
-    ]
+    table = _rows_of(dataset)
+    own = table[(table["paper"] == source.paper) & (table["method"] == source.entry)]
     return dict(_values(own))
+
+
+def _rows_of(dataset: str) -> pd.DataFrame:
+    """Return the rows of a data set with our names of its categories."""
+    table = load_published()
+    own = table[table["dataset"] == DATASETS.get(dataset)]
+    return own.assign(category=own["category"].replace(CATEGORIES.get(dataset, {})))
 
 
 def _values(own: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Value]]:

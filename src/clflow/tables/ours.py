@@ -43,12 +43,14 @@ def ours_of(study: StudySettings, train: Mapping[str, Any]) -> Ours:
     return Ours(setups, study.step_fraction, given)
 
 
-def reasons(source: Source, setup: Setup, ours: Ours) -> list[str]:
-    """Return in what a published value and ours differ or may differ, empty if in nothing."""
+def reasons(source: Source, method: str, ours: Ours) -> list[str]:
+    """Return in what a published value and a method differ or may differ, empty if in nothing."""
+    setup, remade = ours.setups[method], method == source.remade_as
+    remark = source.remade if remade else source.remark
     found = [
-        *_differ("backbone", source.backbone, setup.backbone),
+        *([] if remade else _differ("backbone", source.backbone, setup.backbone)),
         *_differ("input size", source.image_size, setup.image_size),
-        *([source.remark] if source.remark else []),
+        *([remark] if remark else []),
     ]
     if ours.step_fraction != 1:
         found.append(f"ours trained for {ours.step_fraction:g} of the steps")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from clflow.tables.literature import (
     ALL,
+    DATASET_REMARKS,
     METRIC_NAMES,
     SOURCES,
     Source,
@@ -91,7 +92,9 @@ def _rows(
 ) -> Iterator[Beside]:
     means, stds = summary.mean.iloc[index].tolist(), summary.std.iloc[index].tolist()
     for method, mean, std in zip(summary.methods, means, stds, strict=True):
-        why = reasons(source, ours.setups[method], ours)
+        why = reasons(source, method, ours)
+        if dataset in DATASET_REMARKS:
+            why.append(DATASET_REMARKS[dataset])
         yield Beside(
             dataset=dataset,
             category=category,

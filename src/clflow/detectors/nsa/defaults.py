@@ -5,6 +5,7 @@ from typing import Any
 PUBLISHED: dict[str, dict[str, Any] | int | str] = {
     "label": "logistic",
     "image_size": 256,
+    "input": {"channels": "auto", "standardise": "auto"},
     "crop": {"object_window": 230, "object": 224, "texture_size": 264},
     "anomalies": {"source": "fly", "generator": "nsa", "nsa": {}},
     "training": {

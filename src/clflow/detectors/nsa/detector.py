@@ -4,6 +4,7 @@ FPI, PII and CutPaste, as the NSA authors ran them, are settings of it.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from clflow.data.images import resize_image
 from clflow.data.source import ImageSource
 from clflow.detectors.device import pick_device
+from clflow.detectors.nsa.inputs import Inputs, choose_inputs
 from clflow.detectors.nsa.network import Encoder, EncoderDecoder, build_network
 from clflow.detectors.nsa.plan import Plan
 from clflow.detectors.nsa.precision import mixed, uses_bfloat16
@@ -39,15 +41,17 @@ class NSADetector:
     Attributes:
         network_: the whole network.
         kind_: object or texture, which decides what of an image is looked at.
+        inputs_: channels of the network, and whether they are standardised.
         history_: mean loss and learning rate of each epoch.
     """
 
-    def __init__(self, settings: NSADetectorSettings) -> None:
+    def __init__(self, settings: NSADetectorSettings, inputs: Inputs | None = None) -> None:
         self.settings = settings
         self.device = pick_device()
         self.bfloat16 = uses_bfloat16(settings.precision, self.device)
         self.history_: list[dict[str, float]] = []
         self.kind_: Kind = "texture"
+        self.inputs_ = inputs or choose_inputs({}, settings.input)
         self.network_ = self._new_network(0).eval().requires_grad_(False)
 
     @property
@@ -68,7 +72,7 @@ class NSADetector:
         seed = int(torch.randint(2**62, (), generator=generator))
         plan, samples = prepare(data, self.settings, seed)
         self._announce(plan)
-        self.kind_ = plan.kind
+        self.kind_, self.inputs_ = plan.kind, plan.inputs
         network = self._new_network(seed)
         task = Task(samples, plan.epochs, seed, self.device)
         self.history_ = train(network, task, self.settings, workspace.checkpoint)
@@ -101,7 +105,8 @@ class NSADetector:
         return activate(output, self.settings.label)
 
     def _new_network(self, seed: int) -> EncoderDecoder:
-        return build_network(torch.Generator().manual_seed(seed)).to(self.device)
+        generator = torch.Generator().manual_seed(seed)
+        return build_network(generator, self.inputs_).to(self.device)
 
     def _announce(self, plan: Plan) -> None:
         own, label = self.settings.anomalies, self.settings.label
@@ -116,13 +121,15 @@ class NSADetector:
         tensors = {name: value.cpu().contiguous() for name, value in state.items()}
         write_bytes(folder / "model.safetensors", save(tensors))
         settings = self.settings.model_dump(mode="json")
-        write_json(folder / "model.json", {"settings": settings, "kind": self.kind_})
+        decided = {"kind": self.kind_, "inputs": asdict(self.inputs_)}
+        write_json(folder / "model.json", {"settings": settings} | decided)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read a saved detector."""
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        detector = cls(NSADetectorSettings.model_validate(description["settings"]))
+        settings = NSADetectorSettings.model_validate(description["settings"])
+        detector = cls(settings, Inputs(**description["inputs"]))
         detector.kind_ = description["kind"]
         detector.network_.load_state_dict(load_file(folder / "model.safetensors"))
         return detector

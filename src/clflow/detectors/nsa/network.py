@@ -1,11 +1,13 @@
 """NSA's encoder-decoder (arXiv 2109.15222): ResNet-18 down, transposed residual blocks up."""
 
 import math
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from clflow.detectors.nsa.inputs import Inputs
 from clflow.torchvision_shim import ensure_torchvision
 
 ensure_torchvision()
@@ -15,26 +17,43 @@ import timm  # noqa: E402  (needs torchvision)
 # ImageNet's, of values 0..255
 _MEAN = (123.675, 116.28, 103.53)
 _STD = (58.395, 57.12, 57.375)
+_USUAL = Inputs()
 
 
 class Encoder(nn.Module):
     """ResNet-18 without its pooling and classifier; stride 32, 512 channels."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: Inputs = _USUAL) -> None:
         super().__init__()
+        self.channels = inputs.channels
         self.blocks = timm.create_model(
-            "resnet18", pretrained=False, features_only=True, out_indices=(4,)
+            "resnet18",
+            pretrained=False,
+            features_only=True,
+            out_indices=(4,),
+            in_chans=inputs.channels,
         )
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        for name, values in zip(("mean", "std"), _scale(inputs), strict=True):
+            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features [N, 512, H / 32, W / 32] of uint8 images [N, 3, H, W]."""
-        inputs = (images - self.mean) / self.std
+        # three equal levels have exactly their level as mean
+        seen = images.float().mean(1, keepdim=True) if self.channels == 1 else images
+        inputs = (seen - self.mean) / self.std
         features: Tensor = self.blocks(inputs.contiguous(memory_format=torch.channels_last))[-1]
         return features
+
+
+def _scale(inputs: Inputs) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return what is subtracted from each channel of values 0..255, and what divides it then."""
+    if not inputs.standardised:
+        return (0.0,) * inputs.channels, (255.0,) * inputs.channels
+    if inputs.channels == 1:
+        return (fmean(_MEAN),), (fmean(_STD),)
+    return _MEAN, _STD
 
 
 class UpBlock(nn.Module):
@@ -83,11 +102,11 @@ class Decoder(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """The whole network, 11,497,712 parameters, no skip connections."""
+    """The whole network, 11,497,712 parameters with three channels, no skip connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: Inputs = _USUAL) -> None:
         super().__init__()
-        self.encoder = Encoder()
+        self.encoder = Encoder(inputs)
         self.decoder = Decoder()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -112,14 +131,14 @@ def _doubling(size: int, like: Tensor) -> Tensor:
     return (1 - (place[:, None] - index).abs()).clamp(min=0)
 
 
-def build_network(generator: torch.Generator) -> EncoderDecoder:
+def build_network(generator: torch.Generator, inputs: Inputs = _USUAL) -> EncoderDecoder:
     """Return a network with the authors' initial weights, drawn from `generator`.
 
     Convolutions are Kaiming-normal (fan out), transposed ones have torch's own default.
     """
     # what timm and torch draw is replaced: global random state stays untouched
     with torch.random.fork_rng(devices=[]):
-        network = EncoderDecoder()
+        network = EncoderDecoder(inputs)
     for module in network.modules():
         if isinstance(module, nn.ConvTranspose2d):
             nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)

@@ -1,4 +1,4 @@
-"""What is done with a category: its kind, generator, epochs and rotation, and why."""
+"""What is done with a category: its kind, generator, epochs, rotation and inputs, and why."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
+from clflow.detectors.nsa.inputs import Inputs, choose_inputs
 from clflow.detectors.nsa.settings import AnomalySettings, NSADetectorSettings
 from clflow.detectors.protocol import Category
 from clflow.synthesis.background import MEASURED_IMAGES, Kind, spread
@@ -30,6 +31,7 @@ class Plan:
     member: Member
     epochs: int
     rotation: float
+    inputs: Inputs
     reason: str
 
 
@@ -45,9 +47,11 @@ def make_plan(
     epochs, why = _epochs(row, len(images), settings)
     training = settings.training
     rotation = row.get("rotation", 0.0) if training.rotation == "auto" else training.rotation
-    reason = f"{known.decision.reason}; {epochs} epochs, {why}; turns of {rotation:g} degrees"
+    inputs = choose_inputs(row, settings.input)
+    shown = f"turns of {rotation:g} degrees; {inputs.text}"
+    reason = f"{known.decision.reason}; {epochs} epochs, {why}; {shown}"
     member = _member(known, settings)
-    return Plan(known.decision.kind, member, epochs, float(rotation), reason)
+    return Plan(known.decision.kind, member, epochs, float(rotation), inputs, reason)
 
 
 def _measured(images: NDArray[np.uint8]) -> Category:
@@ -82,7 +86,7 @@ def _epochs(row: dict[str, Any], images: int, settings: NSADetectorSettings) -> 
 
 @cache
 def class_table() -> dict[str, dict[str, dict[str, Any]]]:
-    """Return epochs and rotation by data set and class, from `classes.yaml`."""
+    """Return epochs, rotation and inputs by data set and class, from `classes.yaml`."""
     text = (files("clflow.detectors.nsa") / "classes.yaml").read_text(encoding="utf-8")
     table: dict[str, dict[str, dict[str, Any]]] = YAML(typ="safe").load(text)
     return table

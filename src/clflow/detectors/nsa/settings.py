@@ -28,6 +28,18 @@ class CropSettings(_Settings):
     texture_size: int = Field(ge=64)
 
 
+class InputSettings(_Settings):
+    """What the network is given of an image, `auto`: as the authors do for a class of theirs.
+
+    `channels` 3 are the colours, 1 is their mean, which of a grey image is the image. They are
+    standardised by the mean and deviation of ImageNet, or else divided by 255. Where a class is not
+    the authors', `auto` is 3 channels, standardised.
+    """
+
+    channels: Literal["auto", 1, 3]
+    standardise: Literal["auto"] | bool
+
+
 class AnomalySettings(_Settings):
     """Where anomalies come from: drawn on the `fly`, fresh each epoch, or taken from the `bank`.
 
@@ -74,6 +86,7 @@ class NSADetectorSettings(_Settings):
 
     label: LabelKind
     image_size: Side
+    input: InputSettings
     crop: CropSettings
     anomalies: AnomalySettings
     training: TrainingSettings
