@@ -70,7 +70,7 @@ CLFLOW = merged(
             "mean": "location",
             "covariance": "location",
             "shrinkage": 0.5,
-            "block": 2,
+            "block": 1,
             "epsilon": 0.01,
             "folds": 5,
         },
