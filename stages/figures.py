@@ -4,7 +4,7 @@ import typer
 
 from clflow.evaluation.settings import EvaluateSettings
 from clflow.figures.places import figures_folder
-from clflow.figures.scores import read_method
+from clflow.figures.scores import left_out, read_method
 from clflow.figures.settings import FiguresSettings
 from clflow.figures.write import Subject, write_figures
 from clflow.params import parse, section
@@ -21,6 +21,8 @@ def main(category: str) -> None:
             read_method(scores_folder(study.name, method, category), method, place, study.seeds)
             for place, method in enumerate(study.methods)
         )
+        for remark in left_out(methods, study.seeds):
+            say(f"{category}: {remark}")
         subject = Subject(category, study.seeds, methods, evaluated.threshold_quantile)
         folder = figures_folder(study.name, category)
         names = write_figures(subject, folder, settings.formats)

@@ -7,7 +7,7 @@ import typer
 from clflow.data.records import read_manifest
 from clflow.detectors.inputs import training_data
 from clflow.detectors.registry import find_method
-from clflow.detectors.runs import Run, train_seeds
+from clflow.detectors.runs import Run, failure_of, train_seeds
 from clflow.files import sha256_of
 from clflow.params import section
 from clflow.paths import bank_folder, manifest_path, model_folder
@@ -32,9 +32,12 @@ def main(method: str, category: str) -> None:
             bank_digest=sha256_of(bank / "train" / "manifest.jsonl"),
         )
         data = training_data(manifest, Path(study.root), bank)
-        seconds = train_seeds(run, data, study.seeds, model_folder(study.name, method, category))
+        models = model_folder(study.name, method, category)
+        seconds = train_seeds(run, data, study.seeds, models)
         for seed, duration in seconds.items():
-            say(f"{method} {category} seed {seed}: trained in {duration:.0f} s")
+            failed = failure_of(models / f"seed-{seed}") is not None
+            end = "failed after" if failed else "trained in"
+            say(f"{method} {category} seed {seed}: {end} {duration:.0f} s")
         track("track_training", study.name, method, category, seconds)
 
 

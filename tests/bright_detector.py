@@ -24,10 +24,14 @@ class BrightSettings(BaseModel):
 
 
 class BrightDetector:
-    """Records its trainings: `fits` are (seed, checkpoint); `interrupted` seeds never finish."""
+    """Records its trainings: `fits` are (seed, checkpoint); `interrupted` seeds never finish.
+
+    A seed in `failing` raises that error instead.
+    """
 
     fits: ClassVar[list[tuple[int, Path | None]]] = []
     interrupted: ClassVar[set[int]] = set()
+    failing: ClassVar[dict[int, Exception]] = {}
 
     def __init__(self, settings: BrightSettings) -> None:
         self.settings = settings
@@ -42,6 +46,8 @@ class BrightDetector:
             assert checkpoint is not None
             write_text(checkpoint, f"step 1 of seed {seed}")
             raise KeyboardInterrupt
+        if seed in self.failing:
+            raise self.failing[seed]
         draw = torch.rand((), generator=generator).item()
         self.history_ = [{"step": 0.0, "loss": draw}, {"step": 1.0, "loss": 0.5, "nll": 0.25}]
         return self

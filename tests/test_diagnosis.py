@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from measured import write_cost, write_optimism
 from rich.console import Console
-from run_files import sources_of, write_full_study
+from run_files import sources_of, write_full_study, write_run
 
 from clflow.errors import DataError
 from clflow.study.settings import StudySettings
 from clflow.tables import latex, markdown
 from clflow.tables.diagnosis import Diagnosis, Places, read_diagnoses
+from clflow.tables.metrics import METRICS
 from clflow.tables.results import load_results
 from clflow.tables.settings import TabulateSettings
 from clflow.tables.show import print_results
@@ -31,7 +32,11 @@ class Study:
         self.settings: StudySettings = write_full_study(folder, VALUES)[0]
         self.places = Places(root / "cost/small", root / "optimism/small")
         self.tables = root / "tables"
-        write_tables(self.settings, sources_of(folder), SETTINGS, self.tables)
+        self.folder = folder
+        self.tabulate()
+
+    def tabulate(self) -> None:
+        write_tables(self.settings, sources_of(self.folder), SETTINGS, self.tables)
         self.results: pd.DataFrame = load_results(self.tables / "results.csv")
 
     def diagnoses(self) -> list[Diagnosis]:
@@ -107,6 +112,20 @@ def test_a_gap_of_another_model_is_flagged(study: Study) -> None:
     lines = lines_of(optimism)
     assert "| a | x | 0.655 → 0.700 (+0.045) † |" in lines
     assert lines[-1].startswith("- † the value after the last step is not that of this study's")
+
+
+def test_a_failed_seed_is_named_and_makes_no_gap_stale(study: Study) -> None:
+    seeds: dict[int, dict[str, float | None]] = {0: {"image_auroc": 0.6}, 1: dict.fromkeys(METRICS)}
+    write_run(study.folder, "x", "a", seeds, failures={"1": "it diverged"})
+    study.tabulate()
+    write_optimism(study.places.optimism, "x", "a", [image(0.7, 0.6)])
+    (optimism,) = study.diagnoses()
+    assert lines_of(optimism)[-3:] == [
+        "| a | x | 0.600 → 0.700 (+0.100) |",
+        "",
+        "- x on a: without seed 1, whose training failed.",
+    ]
+    assert "\n† x on a, seed 1: no result\n" in study.printed()
 
 
 def test_an_undefined_gap_is_a_dash_and_makes_the_mean_one(study: Study) -> None:

@@ -84,9 +84,7 @@ def test_flow_without_scales_preserves_volume(settings: CouplingSettings) -> Non
     flow = random_flow(settings, 5)
     x = torch.randn(2, 5, 3, 4, dtype=torch.float64, generator=seeded())
     latent, log_determinant = flow(x)
-    torch.testing.assert_close(
-        log_determinant, torch.zeros_like(log_determinant)
-    )
+    torch.testing.assert_close(log_determinant, torch.zeros_like(log_determinant))
     assert torch.equal(latent, x) == (settings.steps == 0)
 
 

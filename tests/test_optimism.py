@@ -174,6 +174,16 @@ def test_another_model_than_the_trained_one_ends_the_stage(observed: Observed) -
     assert not optimism_folder(tiny_study.STUDY).exists()
 
 
+def test_a_seed_that_failed_is_left_out_with_a_line(
+    observed: Observed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = (tiny_study.STUDY, tiny_study.METHOD, tiny_study.CATEGORY)
+    write_json(seed_folder(*place, 0) / "failed.json", {"failure": "it diverged"})
+    observe(observed, SEEDS)
+    assert json.loads(optimism_path(*place).read_text())["seeds"].keys() == {"3"}
+    assert "fastflow widget seed 0: left out, its training failed" in capsys.readouterr().out
+
+
 def test_models_are_compared_file_by_file(tmp_path: Path) -> None:
     detector = FlowDetector(small_settings("fastflow")).fit(training_data(), seeded())
     detector.save(tmp_path)

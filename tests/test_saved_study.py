@@ -241,6 +241,22 @@ def test_a_study_without_its_scores_is_refused(root: Path) -> None:
     assert not (root / "results" / "studies").exists()
 
 
+def test_a_study_with_a_failed_training_is_finished(root: Path) -> None:
+    path = root / "results/runs/small/clflow/washer.json"
+    run = json.loads(path.read_text())
+    run["seeds"]["1"], run["failures"] = dict.fromkeys(METRICS), {"1": "it diverged"}
+    write_json(path, run)
+    (root / "scores/small/clflow/washer/seed-1.parquet").unlink()
+    sources = Sources(root / "results/runs/small", root / "scores/small")
+    settings = TabulateSettings.model_validate(TABULATE)
+    write_tables(StudySettings.model_validate(STUDY), sources, settings, root / "tables")
+    folder = save(root)
+    assert "† clflow on washer, seed 1: it diverged." in (folder / "summary.md").read_text()
+    assert json.loads((folder / "runs/clflow/washer.json").read_text()) == run
+    kept = load_saved_scores(folder / "scores/washer.csv").by_run
+    assert kept.keys() == {("fastflow", 0), ("fastflow", 1), ("clflow", 0)}
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -6,9 +6,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from run_files import STUDY, scores_of, sources_of, write_run, write_scores
+from run_files import (
+    STUDY,
+    scores_of,
+    sources_of,
+    write_full_study,
+    write_run,
+    write_scores,
+)
 
 from clflow.tables.metrics import METRICS
+from clflow.tables.results import failed_runs, without_failed
 from clflow.tables.scores import score_file
 from clflow.tables.settings import TabulateSettings
 from clflow.tables.write import write_tables
@@ -121,3 +129,27 @@ def test_tests_that_cannot_be_made_say_why(tables: Path) -> None:
         assert delong.loc[category, "note"].startswith("needs a score of both methods")
     assert not delong.loc["tie", "significant"]
     assert delong.loc["tie", "better"] == ""
+
+
+def test_a_failed_seed_is_flagged_and_moves_no_other_value(tmp_path: Path) -> None:
+    folder = tmp_path / "results/runs/small"
+    column = {"x": [0.8, 0.85, 0.9], "y": [0.9, 0.95, 0.98]}
+    study, sources = write_full_study(folder, {"a": column, "b": column})
+    write_tables(study, sources, SETTINGS, tmp_path / "whole")
+    score_file(sources.scores, "y", "a", 1).unlink()
+    own: dict[int, dict[str, float | None]] = {s: {"image_auroc": column["y"][s]} for s in (0, 2)}
+    reason = "training diverged at step 12: loss nan."
+    write_run(folder, "y", "a", {**own, 1: dict.fromkeys(METRICS)}, failures={"1": reason})
+    write_tables(study, sources, SETTINGS, tmp_path / "tables")
+    text = "\n".join(lines_of(tmp_path / "tables/summary.md"))
+    assert f"- † y on a, seed 1: {reason}\n" in text
+    assert "| a | 0.850 ± 0.050 | – † |" in text
+    assert "| mean of 1 of 2 categories | 0.850 ± 0.050 | 0.943 ± 0.040 † |" in text
+    means = "Image AUROC 0.940 ± 0.057, Pixel AUROC 0.500 ± 0.000"
+    assert f"- † y on a, seeds 0, 2 alone: {means}. Its cells stay empty" in text
+    whole, table = (pd.read_csv(tmp_path / name / "results.csv") for name in ("whole", "tables"))
+    failed = (table["category"] == "a") & (table["method"] == "y") & (table["seed"] == 1)
+    assert table.loc[failed, "value"].isna().all()
+    pd.testing.assert_frame_equal(table[~failed], whole[~failed])
+    assert failed_runs(table) == [("a", "y", 1)]
+    pd.testing.assert_frame_equal(without_failed(table), whole[~failed])

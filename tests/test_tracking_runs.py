@@ -12,6 +12,7 @@ from tracked_study import (
     history_of,
     runs_of,
     seed_folder,
+    write_failure,
     write_model,
     write_result,
     write_study,
@@ -110,6 +111,42 @@ def test_results_without_their_model_are_left_out_with_a_note(
     shutil.rmtree(seed_folder(root, 1))
     assert len(log_evaluation(root, *UNIT).created) == 1
     assert "demo/clflow/bolt seeds [1]" in capsys.readouterr().out
+
+
+def test_a_failed_training_is_a_failed_run_with_its_reason(root: Path) -> None:
+    write_study(root)
+    write_failure(root, 0, "it diverged")
+    write_result(
+        root,
+        {"0": {"image_auroc": None}, "1": {"image_auroc": 0.8}},
+        failures={"0": "it diverged"},
+    )
+    log_training(root, *UNIT, 0, seconds=2.0)
+    log_evaluation(root, *UNIT)
+    failed, whole = runs_of(root, "run")
+    assert (failed.info.status, whole.info.status) == ("FAILED", "FINISHED")
+    assert failed.data.tags["clflow.failure"] == "it diverged"
+    assert "clflow.failure" not in whole.data.tags
+    assert failed.data.params["flow.steps"] == "8"
+    assert failed.data.metrics == {"train_seconds": 2.0}
+    (root / "scores/demo/clflow/bolt/seed-0.parquet").unlink()
+    assert "overlays/a.png" in artifacts_of(root, whole)
+    assert not log_training(root, *UNIT, 0).created
+    assert not log_evaluation(root, *UNIT).updated
+    write_model(root, 0)
+    (seed_folder(root, 0) / "failed.json").unlink()
+    assert len(log_training(root, *UNIT, 0).created) == 1
+
+
+def test_methods_say_which_runs_failed(root: Path) -> None:
+    write_study(root)
+    table = root / "tables/results.csv"
+    table.write_text(table.read_text() + "demo,nut,fastflow,1,ap,\ndemo,nut,nsa,0,ap,\n")
+    log_tables(root, "demo", Path("tables"))
+    told = {
+        run.info.run_name: run.data.tags["clflow.failed_runs"] for run in runs_of(root, "method")
+    }
+    assert told == {"clflow": "none", "fastflow": "nut seed 1", "nsa": "nut seed 0"}
 
 
 def test_tables_are_a_run_and_means_belong_to_the_methods(root: Path) -> None:

@@ -12,6 +12,7 @@ from tracked_study import (
     history_of,
     runs_of,
     seed_folder,
+    write_failure,
     write_model,
     write_study,
 )
@@ -87,6 +88,14 @@ def test_what_an_interrupted_process_left_is_replaced(
     assert [run.info.status for run in runs_of(root, "run")] == ["FINISHED", "RUNNING"]
     log_training(root, *UNIT, 1)
     assert [run.info.status for run in runs_of(root, "run")] == ["FINISHED", "FINISHED"]
+
+
+def test_failed_trainings_are_synced_once(root: Path) -> None:
+    write_model(root)
+    write_failure(root, 1, "it diverged")
+    assert sync(root) == SyncReport(created=2, updated=0, unchanged=0)
+    assert [run.info.status for run in runs_of(root, "run")] == ["FINISHED", "FAILED"]
+    assert sync(root) == SyncReport(created=0, updated=0, unchanged=2)
 
 
 def test_folders_that_are_being_written_are_not_synced(root: Path) -> None:

@@ -1,5 +1,6 @@
 """A finished study as its files, and what MLflow knows of it."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,8 @@ def seed_folder(root: Path, seed: int = 0, category: str = "bolt", study: str = 
     return root / "models" / study / "clflow" / category / f"seed-{seed}"
 
 
-def write_model(
-    root: Path, seed: int = 0, category: str = "bolt", study: str = "demo", steps: int = 3
-) -> None:
-    """Write what `train` leaves: settings, a model and a curve of `steps` points."""
-    folder = seed_folder(root, seed, category, study)
+def describe(seed: int, category: str, study: str) -> dict[str, Any]:
+    """Return what a run was made from."""
     run = {
         "study": study,
         "dataset": "demo",
@@ -40,7 +38,22 @@ def write_model(
     }
     run |= {"settings": {"flow": {"steps": 8, "sizes": [2, 3]}, "note": "x" * 7000, "lr": None}}
     run |= {"digests": {"manifest": "m1", "bank": "b1"}, "versions": {"torch": "2.13.0"}}
-    write_json(folder / "run.json", run | {"device": "cpu"})
+    return run | {"device": "cpu"}
+
+
+def write_failure(root: Path, seed: int, reason: str) -> None:
+    """Write what `train` leaves of a training that diverged, in place of any model."""
+    folder = seed_folder(root, seed)
+    shutil.rmtree(folder, ignore_errors=True)
+    write_json(folder / "failed.json", describe(seed, "bolt", "demo") | {"failure": reason})
+
+
+def write_model(
+    root: Path, seed: int = 0, category: str = "bolt", study: str = "demo", steps: int = 3
+) -> None:
+    """Write what `train` leaves: settings, a model and a curve of `steps` points."""
+    folder = seed_folder(root, seed, category, study)
+    write_json(folder / "run.json", describe(seed, category, study))
     write_json(folder / "model.json", {"channels": 4})
     (folder / "model.safetensors").write_bytes(b"weights")
     rows = [f"{step},{step // 100},{1 / (step + 1)},{-step},,0.001" for step in range(steps)]
@@ -48,11 +61,13 @@ def write_model(
     (folder / "history.csv").write_text("\n".join([header, *rows]) + "\n")
 
 
-def write_result(root: Path, seeds: dict[str, dict[str, float | None]]) -> None:
+def write_result(root: Path, seeds: dict[str, dict[str, float | None]], **changes: Any) -> None:
     """Write what `evaluate` measured, by seed."""
     result = {"study": "demo", "dataset": "demo", "category": "bolt", "method": "clflow"}
     rules = {"protocol": {"aupro": "limit 0.3"}, "counts": {"test_good": 7}, "digests": {}}
-    write_json(root / "results/runs/demo/clflow/bolt.json", result | rules | {"seeds": seeds})
+    write_json(
+        root / "results/runs/demo/clflow/bolt.json", result | rules | {"seeds": seeds} | changes
+    )
 
 
 def write_tables(root: Path) -> None:

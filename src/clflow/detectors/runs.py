@@ -1,4 +1,7 @@
-"""The train stage: one run per seed, resumable, put in place when all are done."""
+"""The train stage: one run per seed, resumable, put in place when all are done.
+
+A training that diverged is a result too: its reason stands where the model would.
+"""
 
 import csv
 import io
@@ -17,11 +20,13 @@ import torch
 from clflow.detectors.device import pick_device
 from clflow.detectors.protocol import Detector, TrainingData, Workspace
 from clflow.detectors.registry import Method
+from clflow.errors import TrainingError
 from clflow.files import atomic_folder, digest_of, source_digest, write_json, write_text
 from clflow.params import parse
 from clflow.paths import FEATURES, RUNS
 from clflow.progress import say
 
+DESCRIPTION, FAILURE = "run.json", "failed.json"
 LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
 # a change of this code makes what was interrupted start anew
 _CODE = ("backbones", "data", "detectors", "flows", "synthesis", "training")
@@ -60,12 +65,14 @@ class Run:
 def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -> dict[int, float]:
     """Train one detector per seed into `out/seed-<n>` and return the seconds each took.
 
+    A seed whose training diverges leaves `failed.json` there instead of a model: the content of
+    run.json and the reason. The other seeds go on.
+
     Finished seeds and checkpoints of an interrupted stage are kept aside, under a key of everything
     that decides the result, and taken up again.
 
     Raises:
         SettingsError: the method's packages are not installed.
-        TrainingError: a run diverged; nothing is put in place.
     """
     run.method.check_installed()
     work = _work_folder(run)
@@ -74,6 +81,8 @@ def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -
         for seed in seeds:
             shutil.copytree(work / f"seed-{seed}", folder / f"seed-{seed}")
     shutil.rmtree(work)
+    if all(failure_of(out / f"seed-{seed}") is not None for seed in seeds):
+        say(f"{run.method.name} {run.category}: every seed failed, there is no model to evaluate")
     return seconds
 
 
@@ -81,7 +90,8 @@ def _train_seed(run: Run, data: TrainingData, seed: int, work: Path) -> float:
     folder = work / f"seed-{seed}"
     label = f"{run.method.name} {run.category} seed {seed}"
     if folder.is_dir():
-        say(f"{label}: already trained")
+        reason = failure_of(folder)
+        say(f"{label}: already {'trained' if reason is None else f'failed: {reason}'}")
         return 0.0
     start = time.perf_counter()
     checkpoint = work / f"seed-{seed}.safetensors"
@@ -89,16 +99,23 @@ def _train_seed(run: Run, data: TrainingData, seed: int, work: Path) -> float:
     settings = parse(run.method.settings_model, run.settings, f"train.{run.method.name}")
     generator = torch.Generator().manual_seed(seed)
     detector = run.method.detector_class()(settings)
-    detector.fit(data, generator, Workspace(checkpoint, FEATURES))
-    with atomic_folder(folder) as partial:
-        _save(detector, run.description(seed), partial)
+    try:
+        detector.fit(data, generator, Workspace(checkpoint, FEATURES))
+    except TrainingError as error:
+        reason = " ".join(str(error).split())
+        say(f"{label} failed, which the tables will show: {reason}")
+        with atomic_folder(folder) as partial:
+            write_json(partial / FAILURE, run.description(seed) | {"failure": reason})
+    else:
+        with atomic_folder(folder) as partial:
+            _save(detector, run.description(seed), partial)
     checkpoint.unlink(missing_ok=True)
     return time.perf_counter() - start
 
 
 def _save(detector: Detector, description: dict[str, Any], folder: Path) -> None:
     detector.save(folder)
-    write_json(folder / "run.json", description)
+    write_json(folder / DESCRIPTION, description)
     rows = detector.history_
     text = io.StringIO()
     writer = csv.DictWriter(
@@ -125,5 +142,16 @@ def load_run(method: Method, folder: Path) -> Detector:
 
 
 def run_notes(folder: Path) -> str:
-    """Return in what a trained model differs from its published method; empty if in nothing."""
-    return json.loads((folder / "run.json").read_text(encoding="utf-8")).get("notes", "")
+    """Return in what a run differs from its published method; empty if in nothing."""
+    path = folder / FAILURE
+    return _read(path if path.is_file() else folder / DESCRIPTION).get("notes", "")
+
+
+def failure_of(folder: Path) -> str | None:
+    """Return why the training of one seed failed, None if there is a model."""
+    path = folder / FAILURE
+    return _read(path)["failure"] if path.is_file() else None
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

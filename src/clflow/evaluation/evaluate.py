@@ -1,7 +1,11 @@
-"""The evaluate stage: raw scores, metrics and pictures of one method on one category."""
+"""The evaluate stage: raw scores, metrics and pictures of one method on one category.
+
+A seed whose training failed has none of them: its metrics are undefined, and the reason is kept.
+"""
 
 import io
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +17,19 @@ from clflow.data.records import Manifest, Record
 from clflow.detectors.inputs import image_files, validation_anomalies
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.detectors.registry import Method
-from clflow.detectors.runs import load_run, run_notes
-from clflow.evaluation.measure import CategoryScores, Metrics, measure, protocol, record_mask
+from clflow.detectors.runs import failure_of, load_run, run_notes
+from clflow.evaluation.measure import (
+    CategoryScores,
+    Metrics,
+    measure,
+    no_metrics,
+    protocol,
+    record_mask,
+)
 from clflow.evaluation.overlays import write_overlays
 from clflow.evaluation.places import curves_name
 from clflow.evaluation.settings import EvaluateSettings
-from clflow.files import write_bytes, write_json
+from clflow.files import write_bytes, write_json, write_text
 from clflow.metrics.curves import PixelCurves
 from clflow.metrics.pimo import Aupimo
 from clflow.paths import FEATURES, overlays_folder, result_path, scores_folder, seed_folder
@@ -38,29 +49,66 @@ class Subject:
     bank_digest: str
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What one model gave."""
+
+    scores: CategoryScores
+    metrics: Metrics
+
+
 def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings) -> None:
-    """Write scores and curves (Parquet), metrics (JSON) and pictures, these of the first seed."""
-    category, method = subject.manifest.category, subject.method.name
-    key = (subject.study, method, category)
-    metrics: dict[str, Metrics] = {}
-    size = (0, 0)
-    for seed in seeds:
-        detector = load_run(subject.method, seed_folder(*key, seed))
-        scores = _score(detector, subject)
-        measured = measure(subject.manifest.test, scores, subject.root, settings)
-        metrics[str(seed)] = measured.metrics
-        folder = scores_folder(*key)
-        _write_scores(folder / f"seed-{seed}.parquet", subject, scores, measured.aupimo)
-        _write_curves(folder / curves_name(seed), measured.curves)
-        size = scores.test.anomaly_maps.shape[1:]
-        if seed == seeds[0]:
-            _write_pictures(subject, scores, measured.metrics, settings)
-        say(f"{method} {category} seed {seed}: {_headline(measured.metrics)}")
-        if measured.aupimo.undefined:
-            say(f"AUPIMO is left empty: {measured.aupimo.undefined}")
-    notes = run_notes(seed_folder(*key, seeds[0]))
-    result = _result(subject, metrics, protocol(settings, size))
-    write_json(result_path(*key), result | ({"notes": notes} if notes else {}))
+    """Write scores and curves (Parquet), metrics (JSON) and pictures, these of the first model.
+
+    What is there of an earlier evaluation is removed first: a seed may have failed since.
+    """
+    method, category = subject.method.name, subject.manifest.category
+    models = {seed: seed_folder(subject.study, method, category, seed) for seed in seeds}
+    failures = _failures(models)
+    for folder in _folders(subject):
+        shutil.rmtree(folder, ignore_errors=True)
+    metrics: dict[int, Metrics] = {}
+    rules: dict[str, str] = {}
+    for seed, folder in models.items():
+        if seed in failures:
+            say(f"{method} {category} seed {seed}: no model, its training failed")
+            metrics[seed] = no_metrics()
+            continue
+        found = _evaluate_seed(subject, seed, folder, settings)
+        metrics[seed] = found.metrics
+        if not rules:
+            _write_pictures(subject, found, settings)
+            rules = protocol(settings, found.scores.test.anomaly_maps.shape[1:])
+    if not rules:
+        _write_reasons(subject, failures)
+    result = _result(subject, metrics, rules, failures)
+    notes = run_notes(models[seeds[0]])
+    path = result_path(subject.study, method, category)
+    write_json(path, result | ({"notes": notes} if notes else {}))
+
+
+def _failures(models: Mapping[int, Path]) -> dict[int, str]:
+    reasons = {seed: failure_of(folder) for seed, folder in models.items()}
+    return {seed: reason for seed, reason in reasons.items() if reason is not None}
+
+
+def _folders(subject: Subject) -> tuple[Path, Path]:
+    """Return the folders of scores and of pictures."""
+    key = (subject.study, subject.method.name, subject.manifest.category)
+    return scores_folder(*key), overlays_folder(*key)
+
+
+def _evaluate_seed(subject: Subject, seed: int, model: Path, settings: EvaluateSettings) -> _Found:
+    scores = _score(load_run(subject.method, model), subject)
+    measured = measure(subject.manifest.test, scores, subject.root, settings)
+    folder, _ = _folders(subject)
+    _write_scores(folder / f"seed-{seed}.parquet", subject, scores, measured.aupimo)
+    _write_curves(folder / curves_name(seed), measured.curves)
+    label = f"{subject.method.name} {subject.manifest.category} seed {seed}"
+    say(f"{label}: {_headline(measured.metrics)}")
+    if measured.aupimo.undefined:
+        say(f"AUPIMO is left empty: {measured.aupimo.undefined}")
+    return _Found(scores, measured.metrics)
 
 
 def _score(detector: Detector, subject: Subject) -> CategoryScores:
@@ -80,13 +128,18 @@ def _headline(metrics: Metrics) -> str:
     )
 
 
-def _write_pictures(
-    subject: Subject, scores: CategoryScores, metrics: Metrics, settings: EvaluateSettings
-) -> None:
-    folder = overlays_folder(subject.study, subject.method.name, subject.manifest.category)
-    threshold = metrics["threshold"]
+def _write_pictures(subject: Subject, found: _Found, settings: EvaluateSettings) -> None:
+    threshold = found.metrics["threshold"]
     assert threshold is not None
-    write_overlays(subject.manifest.test, scores.test, threshold, subject.root, folder, settings)
+    records, (_, folder) = subject.manifest.test, _folders(subject)
+    write_overlays(records, found.scores.test, threshold, subject.root, folder, settings)
+
+
+def _write_reasons(subject: Subject, failures: Mapping[int, str]) -> None:
+    """Say in the folders of scores and of pictures why there are none."""
+    lines = [f"seed {seed}: {reason}\n" for seed, reason in failures.items()]
+    for folder in _folders(subject):
+        write_text(folder / "failed.txt", "".join(lines))
 
 
 def _write_scores(path: Path, subject: Subject, scores: CategoryScores, aupimo: Aupimo) -> None:
@@ -121,7 +174,12 @@ def _frame(records: tuple[Record, ...], scores: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(columns | {"score": scores})
 
 
-def _result(subject: Subject, metrics: dict[str, Metrics], rules: dict[str, str]) -> dict[str, Any]:
+def _result(
+    subject: Subject,
+    metrics: Mapping[int, Metrics],
+    rules: dict[str, str],
+    failures: Mapping[int, str],
+) -> dict[str, Any]:
     manifest = subject.manifest
     anomalous = [record for record in manifest.test if record.label]
     return {
@@ -138,5 +196,5 @@ def _result(subject: Subject, metrics: dict[str, Metrics], rules: dict[str, str]
             "test_without_mask": sum(record_mask(r, subject.root) is None for r in anomalous),
         },
         "digests": {"manifest": manifest.digest, "bank": subject.bank_digest},
-        "seeds": metrics,
-    }
+        "seeds": {str(seed): own for seed, own in metrics.items()},
+    } | ({"failures": {str(seed): why for seed, why in failures.items()}} if failures else {})

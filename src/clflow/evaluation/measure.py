@@ -12,7 +12,7 @@ from clflow.data.records import Record
 from clflow.detectors.protocol import Scores
 from clflow.evaluation.settings import EvaluateSettings
 from clflow.metrics.curves import PixelCurves
-from clflow.metrics.image import image_metrics
+from clflow.metrics.image import IMAGE_METRICS, image_metrics
 from clflow.metrics.pimo import PIMO_BOUNDS, Aupimo, PimoScores
 from clflow.metrics.pixel import PixelScores
 from clflow.metrics.threshold import decisions_at, threshold_from_good
@@ -64,6 +64,13 @@ def measure(
         "synthetic_image_auroc": _synthetic(scores)["image_auroc"],
     }
     return replace(found, metrics=metrics)
+
+
+def no_metrics() -> Metrics:
+    """Return every metric as undefined, as it is without a model."""
+    decisions = decisions_at((), (), 0.0)
+    names = (*IMAGE_METRICS, *PixelScores().metrics(), "aupimo", "threshold", *decisions)
+    return dict.fromkeys((*names, "synthetic_image_auroc"))
 
 
 def _synthetic(scores: CategoryScores) -> Mapping[str, float | None]:

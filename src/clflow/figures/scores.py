@@ -79,6 +79,17 @@ def read_method(folder: Path, method: str, place: int, seeds: Sequence[int]) -> 
     )
 
 
+def left_out(methods: Sequence[MethodScores], seeds: Sequence[int]) -> list[str]:
+    """Return in words which seeds of which methods have no scores to draw."""
+    absent = {m.method: [seed for seed in seeds if seed not in m.seeds] for m in methods}
+    return [
+        f"no scores of {method}, seed{'s' if len(own) > 1 else ''} {', '.join(map(str, own))}: "
+        "left out of the figures"
+        for method, own in absent.items()
+        if own
+    ]
+
+
 def _read_scores(path: Path) -> SeedScores:
     table = _read(path, ["split", "label", "score"])
     test = table[table["split"] == "test"]

@@ -4,7 +4,7 @@ Nothing else reads what it writes. It scores between steps, which draw all their
 (seed, step), and ends with an error unless the model is the train stage's, byte for byte.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +15,7 @@ import torch
 from clflow.data.source import ImageSource
 from clflow.detectors.inputs import image_files, training_data, validation_anomalies
 from clflow.detectors.protocol import Detector, Workspace
+from clflow.detectors.runs import failure_of
 from clflow.errors import TrainingError
 from clflow.evaluation.evaluate import Subject
 from clflow.evaluation.measure import CategoryScores, Metrics, measure, protocol
@@ -61,6 +62,8 @@ class _Images:
 def observe(observed: Observed, seeds: Sequence[int]) -> None:
     """Write the course of the test metrics over training, and the gaps, of every seed.
 
+    A seed whose training failed has no model to watch again: it is said and left out.
+
     Raises:
         TrainingError: the model is not that of the train stage, or steps were not observed.
     """
@@ -78,10 +81,19 @@ def observe(observed: Observed, seeds: Sequence[int]) -> None:
         method=subject.method.name,
         protocol=_protocol(observed),
         digests={"manifest": manifest.digest, "bank": subject.bank_digest},
-        seeds={seed: _observe_seed(observed, images, seed) for seed in seeds},
+        seeds={seed: _observe_seed(observed, images, seed) for seed in _trained(subject, seeds)},
     )
     path = optimism_path(subject.study, subject.method.name, manifest.category)
     write_json(path, report.model_dump(mode="json"))
+
+
+def _trained(subject: Subject, seeds: Sequence[int]) -> Iterator[int]:
+    for seed in seeds:
+        place = (subject.study, subject.method.name, subject.manifest.category)
+        if failure_of(seed_folder(*place, seed)) is None:
+            yield seed
+        else:
+            say(f"{place[1]} {place[2]} seed {seed}: left out, its training failed")
 
 
 def _protocol(observed: Observed) -> dict[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from clflow.cost.places import cost_folder
@@ -20,7 +21,8 @@ from clflow.study.settings import StudySettings
 from clflow.tables.flags import MARK
 from clflow.tables.metrics import METRICS
 from clflow.tables.report import Diagnosis
-from clflow.tables.summary import UNDEFINED, summarize
+from clflow.tables.results import failed_runs, without_failed
+from clflow.tables.summary import UNDEFINED
 
 _OPTIMISM = (
     "A diagnosis from the test labels, no result: how much better the best of the observed "
@@ -124,12 +126,16 @@ def _optimism(gaps: pd.DataFrame, results: pd.DataFrame, digits: int) -> Diagnos
     marked = gaps.assign(stale=stale)
     cells = pd.DataFrame(_gap_rows(marked, digits))
     notes = [
-        f"{MARK} the value after the last step is not that of this study's results: it is of "
-        "another model, other seeds or other masks; run `dvc repro --force optimism`."
+        f"{method} on {category}: without seed {seed}, whose training failed."
+        for category, method, seed in failed_runs(results)
+        if method in set(gaps["method"])
     ]
-    return Diagnosis(
-        "optimism", "Optimism gap", _OPTIMISM, gaps, cells, tuple(notes if any(stale) else ())
-    )
+    if any(stale):
+        notes.append(
+            f"{MARK} the value after the last step is not that of this study's results: it is of "
+            "another model, other seeds or other masks; run `dvc repro --force optimism`."
+        )
+    return Diagnosis("optimism", "Optimism gap", _OPTIMISM, gaps, cells, tuple(notes))
 
 
 def _gap_rows(gaps: pd.DataFrame, digits: int) -> list[dict[str, str]]:
@@ -165,10 +171,9 @@ def _gap(row: dict[Any, Any], digits: int) -> str:
 
 def _stale(gaps: pd.DataFrame, results: pd.DataFrame) -> Sequence[bool]:
     """Return for each gap whether its last value is not the study's own."""
-    means = {name: summarize(results, name).mean for name in gaps["metric"].unique()}
-    own = [
-        means[row["metric"]].loc[row["category"], row["method"]] for row in gaps.to_dict("records")
-    ]
+    place = ["metric", "category", "method"]
+    means = without_failed(results).groupby(place)["value"].agg(_mean)
+    own = [means.get(key, np.nan) for key in gaps[place].itertuples(index=False, name=None)]
     difference = (gaps["last"] - own).abs()
     undefined = gaps["last"].isna() & pd.isna(pd.Series(own, index=gaps.index))
     return [not ok for ok in (difference <= _TOLERANCE) | undefined]

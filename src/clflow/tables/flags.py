@@ -11,6 +11,7 @@ from clflow.tables.scores import CategoryScores
 
 MARK = "†"
 CHANCE = 0.5
+NO_RESULT = "no result, the run failed or was not made"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def _flags(run: Run, scores: CategoryScores) -> Iterator[Flag]:
 
 def _reason(run: Run, seed: int, scores: CategoryScores) -> str | None:
     if seed in run.failed_seeds:
-        return "no result, the run failed or was not made"
+        return run.failures.get(seed, NO_RESULT).rstrip(".")
     values = scores.by_run[run.method, seed]
     if not np.isfinite(values).all():
         return "scores that are NaN or infinite"

@@ -2,23 +2,29 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from clflow.tables.flags import MARK
 from clflow.tables.intervals import RESAMPLED
+from clflow.tables.metrics import METRICS
 from clflow.tables.report import Report
 from clflow.tables.runs import Run
-from clflow.tables.summary import OVERALL, UNDEFINED, Summary
+from clflow.tables.settings import TabulateSettings
+from clflow.tables.summary import OVERALL, UNDEFINED, Summary, cell_text
 
 
 def protocol_lines(runs: Sequence[Run], seeds: Sequence[int]) -> list[str]:
-    """Return what the numbers are, then each entry of the runs' protocols."""
+    """Return what the numbers are, then each entry of the protocols of runs that measured."""
     fixed = [
         f"Numbers are fractions, not percentages. Seeds: {', '.join(map(str, seeds))}.",
         "With several seeds a cell is the mean ± sample standard deviation over them. The mean "
         "over categories is unweighted: taken per seed, then summarized over seeds.",
     ]
-    keys = dict.fromkeys(key for run in runs for key in run.protocol)
-    return fixed + [f"{words(key)}: {_agreed(runs, key)}." for key in keys]
+    measured = [run for run in runs if run.protocol]
+    keys = dict.fromkeys(key for run in measured for key in run.protocol)
+    return fixed + [f"{words(key)}: {_agreed(measured, key)}." for key in keys]
 
 
 def count_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -69,7 +75,35 @@ def notes(report: Report, summaries: Iterable[Summary]) -> list[str]:
 def _failed(report: Report) -> list[str]:
     if not any(run.failed_seeds for run in report.runs):
         return []
-    return ["A run without a value counts as the worst in tests over categories."]
+    partial = [run for run in report.runs if run.failed_seeds and run.whole_seeds]
+    return [
+        *(_remaining(run, report.settings) for run in partial),
+        "A run without a value counts as the worst in tests over categories.",
+    ]
+
+
+def _remaining(run: Run, settings: TabulateSettings) -> str:
+    """Return the means over the seeds that did not fail: a cell would pass them off as complete."""
+    rows = [run.seeds[seed] for seed in run.whole_seeds]
+    columns = {
+        name: np.array([row[name] for row in rows], dtype=float) for name in settings.metrics
+    }
+    means = [
+        f"{METRICS[name].title} {_mean_text(values, settings.digits)}"
+        for name, values in columns.items()
+        if np.isfinite(values).all()
+    ]
+    seeds = f"seed{'s' if len(rows) > 1 else ''} {', '.join(map(str, run.whole_seeds))}"
+    return (
+        f"{MARK} {run.method} on {run.category}, {seeds} alone: "
+        f"{', '.join(means) or 'nothing defined'}. "
+        "Its cells stay empty: a mean without the failed seed would compare different things."
+    )
+
+
+def _mean_text(values: NDArray[np.float64], digits: int) -> str:
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else np.nan
+    return cell_text(float(values.mean()), deviation, digits)
 
 
 def _methods(runs: Sequence[Run]) -> list[str]:

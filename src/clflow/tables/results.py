@@ -12,6 +12,7 @@ from clflow.tables.metrics import METRICS
 from clflow.tables.runs import Run, read_runs
 
 COLUMNS = ("dataset", "category", "method", "seed", "metric", "value")
+_RUN = ["category", "method", "seed"]
 
 
 def read_results(
@@ -34,6 +35,21 @@ def tidy(runs: Iterable[Run], seeds: Sequence[int]) -> pd.DataFrame:
         for name in METRICS
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": int, "value": float})
+
+
+def failed_runs(results: pd.DataFrame) -> list[tuple[str, str, int]]:
+    """Return category, method and seed of the runs in a tidy table that have no value at all."""
+    failed = results[_values_of_run(results) == 0].drop_duplicates(_RUN)
+    return list(failed[_RUN].itertuples(index=False, name=None))
+
+
+def without_failed(results: pd.DataFrame) -> pd.DataFrame:
+    """Return a tidy table without the rows of `failed_runs`."""
+    return results[_values_of_run(results) > 0]
+
+
+def _values_of_run(results: pd.DataFrame) -> pd.Series:
+    return results.groupby(_RUN)["value"].transform("count")
 
 
 def csv_text(frame: pd.DataFrame) -> str:

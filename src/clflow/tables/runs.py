@@ -15,7 +15,8 @@ _REMEDY = "run `dvc repro`"
 class Run(BaseModel):
     """Metrics by seed and name, None where undefined; protocol, counts and digests say of what.
 
-    `notes` say in what the method differs from its published self.
+    `notes` say in what the method differs from its published self, `failures` why a seed has no
+    value, where that is known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,11 +30,17 @@ class Run(BaseModel):
     digests: dict[str, Any]
     seeds: dict[int, dict[str, FiniteFloat | None]]
     notes: str = ""
+    failures: dict[int, str] = {}
 
     @property
     def failed_seeds(self) -> tuple[int, ...]:
         """Seeds without any value: their run failed or was not made."""
         return tuple(seed for seed, own in self.seeds.items() if set(own.values()) == {None})
+
+    @property
+    def whole_seeds(self) -> tuple[int, ...]:
+        """Seeds with a value, in the order of the study."""
+        return tuple(seed for seed in self.seeds if seed not in self.failed_seeds)
 
 
 Found = dict[tuple[str, str], Run | None]
@@ -132,6 +139,7 @@ def _absent(other: Run, method: str, category: str) -> Run:
         "digests": {},
         "seeds": {},
         "notes": "",
+        "failures": {},
     }
     return other.model_copy(update={"method": method, "category": category} | nothing)
 

@@ -99,7 +99,7 @@ def _read_category(folder: Path, runs: Sequence[Run]) -> CategoryScores:
     images: pd.DataFrame | None = None
     by_run = {}
     for run in runs:
-        for seed in [seed for seed in run.seeds if seed not in run.failed_seeds]:
+        for seed in run.whole_seeds:
             path = score_file(folder, run.method, run.category, seed)
             table = _read_file(path)
             images = table[IMAGE_COLUMNS] if images is None else images

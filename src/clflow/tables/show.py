@@ -13,10 +13,11 @@ from clflow.study.settings import StudySettings
 from clflow.tables.comparisons import load_comparisons
 from clflow.tables.diagnosis import Places, places_of, read_diagnoses
 from clflow.tables.evidence import marks_of
+from clflow.tables.flags import MARK
 from clflow.tables.marks import NO_MARKS, Marks
 from clflow.tables.places import COMPARISONS, RESULTS, TABLE_FILES
 from clflow.tables.report import Diagnosis
-from clflow.tables.results import load_results
+from clflow.tables.results import failed_runs, load_results
 from clflow.tables.settings import TabulateSettings
 from clflow.tables.summary import Cell, rows_of, summarize
 
@@ -73,6 +74,8 @@ def print_results(
             raise DataError(f"{path} is not of the study {study.name!r}; run `dvc repro`")
     marks = marks_of(load_comparisons(tables / COMPARISONS))
     print_summary(console, study.name, results, marks, settings)
+    for category, method, seed in failed_runs(results):
+        console.print(Text(f"{MARK} {method} on {category}, seed {seed}: no result"))
     found = read_diagnoses(study, places or places_of(study.name), results, settings.digits)
     for diagnosis in found:
         print_diagnosis(console, diagnosis)

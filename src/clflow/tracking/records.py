@@ -14,11 +14,13 @@ from clflow.files import digest_of, sha256_of
 from clflow.paths import result_path, seed_folder
 from clflow.tracking.store import Point
 
+FAILURE = "failed.json"
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Description(BaseModel):
-    """run.json: what a model was made from."""
+    """run.json, or failed.json: what a model was, or would have been, made from."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,10 +33,14 @@ class Description(BaseModel):
     digests: dict[str, str]
     versions: dict[str, str]
     device: str
+    failure: str | None = None
 
 
 class Result(BaseModel):
-    """Metrics of one method on one category, per seed; None where a metric is undefined."""
+    """Metrics of one method on one category, per seed; None where a metric is undefined.
+
+    `failures` say why a seed has no model.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,6 +51,12 @@ class Result(BaseModel):
     counts: dict[str, int]
     digests: dict[str, str]
     seeds: dict[int, dict[str, float | None]]
+    failures: dict[int, str] = {}
+
+    @property
+    def pictured(self) -> int | None:
+        """The first seed with a model, None without any."""
+        return min(self.seeds.keys() - self.failures.keys(), default=None)
 
     def digest(self, seed: int) -> str:
         """Return the digest of all that concerns one seed."""
@@ -54,7 +66,10 @@ class Result(BaseModel):
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """One trained model; `key` is the digest of its description, curves and model.json."""
+    """One trained model, or why there is none.
+
+    `key` is the digest of its description, curves and model.json; of the first where it failed.
+    """
 
     folder: Path
     description: Description
@@ -75,6 +90,12 @@ class TrainedRun:
         """The weights."""
         return self.folder / "model.safetensors"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is logged with the run."""
+        failed = self.description.failure is not None
+        return (self.folder / FAILURE,) if failed else (self.model, self.history)
+
 
 def load_training(root: Path, study: str, method: str, category: str, seed: int) -> TrainedRun:
     """Return a trained run.
@@ -83,10 +104,14 @@ def load_training(root: Path, study: str, method: str, category: str, seed: int)
         DataError: a file is missing, malformed or belongs to another run.
     """
     folder = root / seed_folder(study, method, category, seed)
-    content = read_json(folder / "run.json")
-    description = parse_record(Description, content, folder / "run.json")
+    failed = (folder / FAILURE).is_file()
+    path = folder / (FAILURE if failed else "run.json")
+    content = read_json(path)
+    description = parse_record(Description, content, path)
     place = {"study": study, "method": method, "category": category, "seed": seed}
-    check_place(description, place, folder / "run.json")
+    check_place(description, place, path)
+    if failed:
+        return TrainedRun(folder, description, digest_of({"run": content}))
     history, model = folder / "history.csv", read_json(folder / "model.json")
     if not history.is_file():
         raise DataError(f"{history} is missing; run `dvc repro` or `dvc checkout` to restore it")

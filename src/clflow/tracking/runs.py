@@ -13,7 +13,7 @@ from clflow.paths import overlays_folder, scores_folder, seed_folder
 from clflow.progress import say
 from clflow.tables.places import RESULTS, TABLE_FILES
 from clflow.tracking.changes import Changes
-from clflow.tracking.means import load_means
+from clflow.tracking.means import load_failed, load_means
 from clflow.tracking.provenance import repository_tags
 from clflow.tracking.records import (
     Description,
@@ -29,6 +29,8 @@ from clflow.tracking.store import Entry, Point, Store, open_store
 KIND = "clflow.kind"
 KEY = "clflow.key"
 METHOD = "clflow.method"
+FAILURE = "clflow.failure"
+FAILED = "clflow.failed_runs"
 EVALUATED = "clflow.evaluated"
 TABULATED = "clflow.tabulated"
 PARENT = "mlflow.parentRunId"
@@ -38,6 +40,8 @@ def log_training(
     root: Path, study: str, method: str, category: str, seed: int, seconds: float | None = None
 ) -> Changes:
     """Log a trained model: settings, curves, digests; `seconds` is how long training took.
+
+    A training that failed becomes a failed run that says why.
 
     Raises:
         DataError: a file of the run is missing or malformed.
@@ -75,19 +79,23 @@ def log_evaluation(root: Path, study: str, method: str, category: str) -> Change
 def log_tables(root: Path, study: str, tables: Path) -> Changes:
     """Log all tables as a run of their own and the means to the run of each method.
 
+    Means are over what has a value; beside them stands which runs failed.
+
     Raises:
         DataError: results.csv is missing or malformed.
         TrackingError: MLflow failed.
     """
     folder = root / tables
-    means = load_means(folder / RESULTS)
+    means, failed = load_means(folder / RESULTS), load_failed(folder / RESULTS)
     results = sha256_of(folder / RESULTS)
     files = [folder / name for name in TABLE_FILES if (folder / name).is_file()]
     key = digest_of([[file.name, sha256_of(file)] for file in files])
     with open_store(root) as store:
         experiment = store.experiment(study)
-        for method, metrics in means.items():
-            _log_means(store, _parent(store, experiment, method), metrics, results)
+        for method, runs in failed.items():
+            parent = _parent(store, experiment, method)
+            tags = {FAILED: ", ".join(runs) or "none", TABULATED: results}
+            _log_means(store, parent, means.get(method, {}), tags)
         identity = {KIND: "tables", KEY: key}
         found = store.find(experiment, identity)
         if found:
@@ -108,16 +116,17 @@ def _child(
     found = store.find(experiment, identity)
     if found:
         return found, Changes(unchanged=frozenset([found.id]))
-    points = load_curves(run.history)
+    failed = description.failure is not None
+    points = [] if failed else load_curves(run.history)
     parent = _parent(store, experiment, description.method)
     tags = identity | {PARENT: parent.id} | _tags(run) | repository_tags(root)
     name = f"{description.category}/seed-{description.seed}"
     entry = store.start(experiment, name, tags)
     store.log_params(entry, flatten(description.settings))
     store.log_points(entry, points + ([Point("train_seconds", seconds)] if seconds else []))
-    for path in (run.model, run.history):
+    for path in run.files:
         store.upload(entry, path)
-    store.finish(entry)
+    store.finish(entry, failed=failed)
     return entry, Changes(created=frozenset([entry.id]))
 
 
@@ -148,6 +157,8 @@ def _tags(run: TrainedRun) -> dict[str, str]:
     tags |= {f"clflow.version.{name}": value for name, value in about.versions.items()}
     if run.weights.is_file():
         tags["clflow.digest.weights"] = sha256_of(run.weights)
+    if about.failure is not None:
+        tags[FAILURE] = about.failure
     return tags
 
 
@@ -158,7 +169,7 @@ def _evaluate(store: Store, root: Path, entry: Entry, result: Result, seed: int)
     place = (result.study, result.method, result.category)
     store.log_points(entry, _metric_points(result.seeds[seed], entry))
     store.upload(entry, root / scores_folder(*place) / f"seed-{seed}.parquet")
-    if seed == min(result.seeds):
+    if seed == result.pictured:
         store.upload(entry, root / overlays_folder(*place), "overlays")
     tags = {f"clflow.protocol.{name}": value for name, value in result.protocol.items()}
     tags |= {f"clflow.count.{name}": str(count) for name, count in result.counts.items()}
@@ -177,8 +188,10 @@ def _metric_points(metrics: dict[str, float | None], entry: Entry) -> list[Point
     return [Point(name, value) for name, value in values.items()]
 
 
-def _log_means(store: Store, parent: Entry, metrics: dict[str, float], key: str) -> None:
-    if parent.tags.get(TABULATED) == key:
+def _log_means(
+    store: Store, parent: Entry, metrics: dict[str, float], tags: dict[str, str]
+) -> None:
+    if parent.tags.get(TABULATED) == tags[TABULATED]:
         return
     store.log_points(parent, [Point(f"mean_{name}", value) for name, value in metrics.items()])
-    store.log_tags(parent, {TABULATED: key})
+    store.log_tags(parent, tags)

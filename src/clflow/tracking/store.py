@@ -31,6 +31,7 @@ _METRICS_PER_BATCH = 1000
 _PAIRS_PER_BATCH = 100
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 8000
+_ENDED = ("FINISHED", "FAILED")
 
 Item = TypeVar("Item")
 
@@ -162,12 +163,12 @@ class Store:
         return str(found.experiment_id)
 
     def find(self, experiment: str, tags: Mapping[str, str]) -> Entry | None:
-        """Return the finished run with these tags; what an interrupted process left is removed."""
+        """Return the ended run with these tags; what an interrupted process left is removed."""
         query = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
         finished = None
         with _reported():
             for run in self._client.search_runs([experiment], query):
-                if run.info.status == "FINISHED":
+                if run.info.status in _ENDED:
                     finished = Entry(run.info.run_id, run.data.tags, frozenset(run.data.metrics))
                 else:
                     self._client.delete_run(run.info.run_id)
@@ -180,10 +181,10 @@ class Store:
             run = self._client.create_run(experiment, run_name=name, tags=kept)
         return Entry(run.info.run_id, kept)
 
-    def finish(self, run: Entry) -> None:
-        """Mark a run as whole."""
+    def finish(self, run: Entry, *, failed: bool = False) -> None:
+        """Mark a run as whole, or as one that failed and is whole as that."""
         with _reported():
-            self._client.set_terminated(run.id)
+            self._client.set_terminated(run.id, "FAILED" if failed else "FINISHED")
 
     def log_points(self, run: Entry, points: Sequence[Point]) -> None:
         """Add values to the metrics of a run."""

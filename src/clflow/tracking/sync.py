@@ -11,6 +11,7 @@ from clflow.study.settings import StudySettings
 from clflow.tracking.banks import log_bank
 from clflow.tracking.changes import Changes
 from clflow.tracking.figures import log_figures
+from clflow.tracking.records import FAILURE
 from clflow.tracking.runs import log_evaluation, log_tables, log_training
 
 
@@ -59,10 +60,11 @@ def _banks(root: Path) -> list[tuple[str, str]]:
 
 
 def _trained(root: Path) -> list[tuple[str, str, str, int]]:
-    found = _places(root, model_folder("*", "*", "*") / "seed-*" / "run.json")
+    folders = model_folder("*", "*", "*") / "seed-*"
+    found = [place for name in ("run.json", FAILURE) for place in _places(root, folders / name)]
     return [
         (study, method, category, int(seed.removeprefix("seed-")))
-        for _, study, method, category, seed, _ in found
+        for _, study, method, category, seed, _ in sorted(found)
         if seed.removeprefix("seed-").isdigit()
     ]
 
