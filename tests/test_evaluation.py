@@ -6,25 +6,30 @@ import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import pytest
-from bright_detector import BRIGHT, BrightDetector, BrightSettings
+from bright_detector import BRIGHT, NO_WORKSPACE, BrightDetector, BrightSettings
 from builders import SIZE, mvtec_category, save
 
 from clflow.data.images import read_image
 from clflow.data.manifest import build_manifest
 from clflow.data.records import Manifest
 from clflow.data.settings import PrepareSettings
-from clflow.data.source import ArrayImages, FileImages
-from clflow.detectors.protocol import TrainingData
+from clflow.data.source import ArrayImages, FileImages, ImageSource
+from clflow.detectors.protocol import Scores, TrainingData, Workspace
 from clflow.detectors.runs import Run, train_seeds
 from clflow.evaluation.evaluate import Subject, evaluate
 from clflow.evaluation.measure import CURVE_POINTS
 from clflow.evaluation.settings import EvaluateSettings
+from clflow.paths import overlays_folder, result_path, scores_folder
 from clflow.synthesis.rows import MANIFEST, BankRow, Origin, to_line
+from clflow.tables.flags import flags_of
+from clflow.tables.metrics import METRICS
 from clflow.tables.runs import read_runs
+from clflow.tables.scores import read_scores
 
 INPUT = EvaluateSettings()
 
@@ -184,3 +189,111 @@ def test_category_with_one_class_is_evaluated(subject: Subject, label: int) -> N
     assert math.isfinite(run.seeds[0]["threshold"] or math.nan)
     kinds = {path.name.split("-")[0] for path in Path("overlays/small/bright/widget").iterdir()}
     assert kinds == {"low" if label else "high", "sample"}
+
+
+class BrokenDetector(BrightDetector):
+    """Gives the first two images, whatever they are, a score or a pixel that is not finite."""
+
+    broken: ClassVar[dict[str, tuple[tuple[str, ...], float]]] = {}
+    seed = ""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        detector = super().load(folder)
+        detector.seed = folder.name
+        return detector
+
+    def score(self, images: ImageSource, workspace: Workspace = NO_WORKSPACE) -> Scores:
+        found = super().score(images, workspace)
+        parts, value = self.broken.get(self.seed, ((), 0.0))
+        for part in parts:
+            values = getattr(found, part)
+            values.reshape(len(values), -1)[:2, -1] = value
+        return found
+
+
+@pytest.fixture
+def breakable(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    """The same models, which break as `BrokenDetector.broken` says."""
+    monkeypatch.setattr(BrokenDetector, "broken", {})
+    return replace(subject, method=replace(BRIGHT, detector=f"{__name__}:BrokenDetector"))
+
+
+def evaluated(subject: Subject) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the result of seeds 0 and 3, and the content of the other files by their path."""
+    evaluate(subject, (0, 3), INPUT)
+    place = ("small", "bright", "widget")
+    files = [*scores_folder(*place).iterdir(), *overlays_folder(*place).iterdir()]
+    result = json.loads(result_path(*place).read_text())
+    return result, {str(file): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        pytest.param(
+            ("image_scores", "anomaly_maps"),
+            "scores of 2 of 8 test images and anomaly maps of 2 of 8 test images and scores of "
+            "2 of 8 held-out good images and scores of 2 of 2 held-out synthetic anomalies are "
+            "not finite",
+            id="all",
+        ),
+        pytest.param(
+            ("anomaly_maps",), "anomaly maps of 2 of 8 test images are not finite", id="maps"
+        ),
+    ],
+)
+def test_a_seed_whose_scores_are_not_finite_has_failed_and_changes_no_other(
+    breakable: Subject,
+    parts: tuple[str, ...],
+    reason: str,
+    value: float,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole, files = evaluated(breakable)
+    BrokenDetector.broken["seed-3"] = (parts, value)
+    broken, remaining = evaluated(breakable)
+    said = f"bright widget seed 3 failed, which the tables will show: {reason}"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert broken["seeds"] == {"0": whole["seeds"]["0"], "3": dict.fromkeys(METRICS)}
+    assert broken == whole | {"seeds": broken["seeds"], "failures": {"3": reason}}
+    gone = {f"scores/small/bright/widget/{name}seed-3.parquet" for name in ("", "curves-")}
+    assert remaining == {name: files[name] for name in files.keys() - gone}
+    runs = read_runs(Path("results/runs/small"), ["widget"], ["bright"], [0, 3])
+    (flag,) = flags_of(runs, read_scores(Path("scores/small"), runs))
+    assert flag.text == f"† bright on widget, seed 3: {reason}."
+
+
+def test_pictures_are_of_the_first_seed_with_finite_scores(breakable: Subject) -> None:
+    whole, files = evaluated(breakable)
+    BrokenDetector.broken["seed-0"] = (("image_scores",), math.nan)
+    broken, remaining = evaluated(breakable)
+    assert broken["protocol"] == whole["protocol"]
+    assert broken["failures"].keys() == {"0"}
+    pictures = {name for name in files if name.startswith("overlays")}
+    assert {name: files[name] for name in pictures}.items() <= remaining.items()
+
+
+def test_a_method_without_any_finite_score_leaves_the_reasons(breakable: Subject) -> None:
+    for seed, value in ((0, math.nan), (3, math.inf)):
+        BrokenDetector.broken[f"seed-{seed}"] = (("anomaly_maps",), value)
+    result, files = evaluated(breakable)
+    reason = "anomaly maps of 2 of 8 test images are not finite"
+    assert result["seeds"] == dict.fromkeys(("0", "3"), dict.fromkeys(METRICS))
+    assert result["failures"] == {"0": reason, "3": reason}
+    assert result["protocol"] == {}
+    told = f"seed 0: {reason}\nseed 3: {reason}\n".encode()
+    assert files == {
+        f"{folder}/small/bright/widget/failed.txt": told for folder in ("scores", "overlays")
+    }
+
+
+def test_a_folder_that_cannot_be_removed_is_an_error(subject: Subject) -> None:
+    folder = scores_folder("small", "bright", "widget")
+    folder.parent.mkdir(parents=True)
+    folder.write_text("not a folder")
+    with pytest.raises(NotADirectoryError):
+        evaluate(subject, (0,), INPUT)
+    assert folder.read_text() == "not a folder"
+    assert not result_path("small", "bright", "widget").exists()

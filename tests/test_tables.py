@@ -184,7 +184,7 @@ def test_latex_of_a_table(tables: Path) -> None:
 \centering
 \caption{Image AUROC on mvtec\_ad: mean $\pm$ sample standard deviation over seeds 0, 1. MARKS}
 \label{tab:small-image-auroc}
-\begin{tabular}{lcc}
+\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{\begin{tabular}{lcc}
 \toprule
 Category & clflow & fast\_flow \\
 \midrule
@@ -193,7 +193,7 @@ bottle & 0.750 $\pm$ 0.000 & 0.750 $\pm$ 0.000 \\
 \midrule
 mean of 2 categories & 0.870 $\pm$ 0.007 & 0.675 $\pm$ 0.000 \\
 \bottomrule
-\end{tabular}
+\end{tabular}}
 \end{table}"""
     )
 

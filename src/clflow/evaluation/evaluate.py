@@ -1,6 +1,7 @@
 """The evaluate stage: raw scores, metrics and pictures of one method on one category.
 
-A seed whose training failed has none of them: its metrics are undefined, and the reason is kept.
+A seed whose training failed, or whose model gives scores that are not finite, has none of them: its
+metrics are undefined, and the reason is kept.
 """
 
 import io
@@ -64,17 +65,17 @@ def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings)
     """
     method, category = subject.method.name, subject.manifest.category
     models = {seed: seed_folder(subject.study, method, category, seed) for seed in seeds}
-    failures = _failures(models)
     for folder in _folders(subject):
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder)
     metrics: dict[int, Metrics] = {}
+    failures: dict[int, str] = {}
     rules: dict[str, str] = {}
     for seed, folder in models.items():
-        if seed in failures:
-            say(f"{method} {category} seed {seed}: no model, its training failed")
-            metrics[seed] = no_metrics()
-            continue
         found = _evaluate_seed(subject, seed, folder, settings)
+        if isinstance(found, str):
+            metrics[seed], failures[seed] = no_metrics(), found
+            continue
         metrics[seed] = found.metrics
         if not rules:
             _write_pictures(subject, found, settings)
@@ -87,24 +88,29 @@ def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings)
     write_json(path, result | ({"notes": notes} if notes else {}))
 
 
-def _failures(models: Mapping[int, Path]) -> dict[int, str]:
-    reasons = {seed: failure_of(folder) for seed, folder in models.items()}
-    return {seed: reason for seed, reason in reasons.items() if reason is not None}
-
-
 def _folders(subject: Subject) -> tuple[Path, Path]:
     """Return the folders of scores and of pictures."""
     key = (subject.study, subject.method.name, subject.manifest.category)
     return scores_folder(*key), overlays_folder(*key)
 
 
-def _evaluate_seed(subject: Subject, seed: int, model: Path, settings: EvaluateSettings) -> _Found:
+def _evaluate_seed(
+    subject: Subject, seed: int, model: Path, settings: EvaluateSettings
+) -> _Found | str:
+    """Write what one model gave and return it, or say and return why there is nothing."""
+    label = f"{subject.method.name} {subject.manifest.category} seed {seed}"
+    untrained = failure_of(model)
+    if untrained is not None:
+        say(f"{label}: no model, its training failed")
+        return untrained
     scores = _score(load_run(subject.method, model), subject)
     measured = measure(subject.manifest.test, scores, subject.root, settings)
+    if measured.failure is not None:
+        say(f"{label} failed, which the tables will show: {measured.failure}")
+        return measured.failure
     folder, _ = _folders(subject)
     _write_scores(folder / f"seed-{seed}.parquet", subject, scores, measured.aupimo)
     _write_curves(folder / curves_name(seed), measured.curves)
-    label = f"{subject.method.name} {subject.manifest.category} seed {seed}"
     say(f"{label}: {_headline(measured.metrics)}")
     if measured.aupimo.undefined:
         say(f"AUPIMO is left empty: {measured.aupimo.undefined}")

@@ -36,12 +36,14 @@ class Measurement:
     """Metrics by name, None where undefined, the AUPIMO of each test image, and curves to draw.
 
     `aupimo.per_image` [N] is NaN for good images and anomalous ones without a marked pixel. The
-    curves have at most `CURVE_POINTS` points, and are None where not defined.
+    curves have at most `CURVE_POINTS` points, and are None where not defined. `failure` says why
+    there is no metric at all, None where there are some.
     """
 
     metrics: Metrics
     aupimo: Aupimo
     curves: PixelCurves | None
+    failure: str | None = None
 
 
 def measure(
@@ -50,8 +52,13 @@ def measure(
     """Return everything that is measured on the test images.
 
     The threshold comes from held-out good images alone. `synthetic_image_auroc` separates these
-    from synthetic anomalies made from them: the figure to select settings by.
+    from synthetic anomalies made from them: the figure to select settings by. Where a score is NaN
+    or infinite nothing is defined: to leave it out, clamp or fill it would hide a broken model.
     """
+    failure = _not_finite(scores)
+    if failure is not None:
+        nothing = Aupimo(np.full(len(records), np.nan), failure)
+        return Measurement(no_metrics(), nothing, None, failure)
     labels = np.array([record.label for record in records])
     threshold = threshold_from_good(scores.validation, settings.threshold_quantile)
     found = _localisation(records, scores.test.anomaly_maps, root, settings)
@@ -67,10 +74,31 @@ def measure(
 
 
 def no_metrics() -> Metrics:
-    """Return every metric as undefined, as it is without a model."""
+    """Return every metric as undefined, as it is without a model or finite scores."""
     decisions = decisions_at((), (), 0.0)
     names = (*IMAGE_METRICS, *PixelScores().metrics(), "aupimo", "threshold", *decisions)
     return dict.fromkeys((*names, "synthetic_image_auroc"))
+
+
+def _not_finite(scores: CategoryScores) -> str | None:
+    """Return what is NaN or infinite, counted in images; None where everything is finite."""
+    groups = (
+        ("scores", "test images", scores.test.image_scores),
+        ("anomaly maps", "test images", scores.test.anomaly_maps),
+        ("scores", "held-out good images", scores.validation),
+        ("scores", "held-out synthetic anomalies", scores.synthetic),
+    )
+    found = [
+        f"{kind} of {bad} of {len(values)} {images}"
+        for kind, images, values in groups
+        if (bad := _count_not_finite(values))
+    ]
+    return f"{' and '.join(found)} are not finite" if found else None
+
+
+def _count_not_finite(values: np.ndarray) -> int:
+    finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    return len(values) - int(np.count_nonzero(finite))
 
 
 def _synthetic(scores: CategoryScores) -> Mapping[str, float | None]:

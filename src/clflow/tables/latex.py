@@ -1,12 +1,25 @@
-"""The summary as LaTeX tables for a paper; they need the booktabs package."""
+"""The summary as LaTeX tables for a paper; they need the packages booktabs and graphicx.
+
+A table of many columns is continued below and in further ones, and one still wider than the text is
+scaled down to it.
+"""
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 from clflow.tables.beside import LEAD, BesideTable, beside_tables, remarks
 from clflow.tables.flags import MARK
 from clflow.tables.report import Diagnosis, Report, interval_cells
 from clflow.tables.summary import Cell, Summary, rows_of, summarize
+
+# in characters; what is wider would be scaled down to less than 7 points on a page of 12 cm
+_WIDEST = 110
+_SPACE = 2
+# in lines: a float must be lower than a page, but LaTeX gives up on a hundred of them in a row
+_TALLEST = 36
+_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
+_LABELS = ("Category", "Method", "Published", "Value")
 
 _SPECIAL = str.maketrans(
     {
@@ -24,6 +37,7 @@ _SPECIAL = str.maketrans(
         "×": r"$\times$",
         "→": r"$\to$",
         "–": "--",
+        "−": "$-$",
         # At the start of a row these would be arguments of the \\ before it.
         "[": "{[}",
         "]": "{]}",
@@ -42,7 +56,12 @@ def render_latex(report: Report) -> str:
     """Return a table environment per metric, one of intervals, and those of published values."""
     tables = [_metric(report, summarize(report.results, m)) for m in report.settings.metrics]
     return "\n".join(
-        ["% Needs \\usepackage{booktabs}.\n", *tables, _intervals(report), *_published(report)]
+        [
+            "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n",
+            *tables,
+            _intervals(report),
+            *_published(report),
+        ]
     )
 
 
@@ -92,9 +111,10 @@ def _beside(report: Report, table: BesideTable) -> str:
 
 
 def items(lines: Sequence[str]) -> str:
-    """Return a list of texts."""
-    body = "\n".join(rf"\item {escape(line)}" for line in lines)
-    return f"\\begin{{itemize}}\n{body}\n\\end{{itemize}}\n"
+    """Return a list of texts; the names in them may break at the end of a line."""
+    texts = (re.sub(r"(\\_|/)", r"\1\\allowbreak{}", escape(line)) for line in lines)
+    body = "\n".join(rf"\item {text}" for text in texts)
+    return f"\\begin{{itemize}}\n\\sloppy\n{body}\n\\end{{itemize}}\n"
 
 
 def environment(
@@ -107,24 +127,62 @@ def environment(
 ) -> str:
     """Return a table environment; cells of `body` are LaTeX, all else is text to escape.
 
-    A rule sets the last row, the mean, apart if asked to.
+    A rule sets the last row, the mean, apart if asked to. Columns that find no room stand below,
+    with the leading ones that say what a row is, and in further environments.
     """
-    rows = [_line(row) for row in body]
+    rows = [[escape(column) for column in columns], *body]
+    parts = [[[row[i] for i in part] for row in rows] for part in _parts(columns, rows)]
+    tabulars = [_tabular(part, last_apart=last_apart) for part in parts]
+    count = max(1, _TALLEST // (len(rows) + 1))
+    floats = [tabulars[start : start + count] for start in range(0, len(tabulars), count)]
+    captions = [escape(caption), *[rf"Table~\ref{{{label}}}, continued."] * (len(floats) - 1)]
+    labels = [label, *(f"{label}-{number}" for number in range(2, len(floats) + 1))]
+    return "\n".join(map(_float, captions, labels, floats))
+
+
+def _float(caption: str, label: str, tabulars: Sequence[str]) -> str:
     lines = [
         r"\begin{table}[htbp]",
         r"\centering",
-        rf"\caption{{{escape(caption)}}}",
+        rf"\caption{{{caption}}}",
         rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{l{'c' * (len(columns) - 1)}}}",
-        r"\toprule",
-        _line([escape(column) for column in columns]),
-        r"\midrule",
-        *([*rows[:-1], r"\midrule", rows[-1]] if last_apart else rows),
-        r"\bottomrule",
-        r"\end{tabular}",
+        "\n\\par\\medskip\n".join(tabulars),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tabular(rows: Sequence[list[str]], *, last_apart: bool) -> str:
+    header, *body = map(_line, rows)
+    lines = [
+        rf"{_FIT}{{\begin{{tabular}}{{l{'c' * (len(rows[0]) - 1)}}}",
+        r"\toprule",
+        header,
+        r"\midrule",
+        *([*body[:-1], r"\midrule", body[-1]] if last_apart else body),
+        r"\bottomrule",
+        r"\end{tabular}}",
+    ]
+    return "\n".join(lines)
+
+
+def _parts(columns: Sequence[str], rows: Sequence[list[str]]) -> list[list[int]]:
+    """Return the columns of each table by index: the leading ones, and what finds room beside."""
+    widths = [_SPACE + max(map(_length, column)) for column in zip(*rows, strict=True)]
+    leading = list(range(len(list(takewhile(_LABELS.__contains__, columns)))))
+    parts, room = [leading], _WIDEST - sum(widths[: len(leading)])
+    free = room
+    for index in range(len(leading), len(columns)):
+        if free < widths[index] and parts[-1] != leading:
+            parts, free = [*parts, leading], room
+        parts[-1] = [*parts[-1], index]
+        free -= widths[index]
+    return parts
+
+
+def _length(cell: str) -> int:
+    """Return about how many characters are set: a command counts as one."""
+    return len(re.findall(r"\\[A-Za-z]+|\\.|[^\\{}$]", cell))
 
 
 def _caption(report: Report, title: str, cells: Sequence[Cell]) -> str:
