@@ -1,8 +1,10 @@
 """A detector that sees parts in one pose and answers in the frame they came in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from flow_cases import grain, seeded, small_settings, training_data
 from fyd_cases import SIZE, noisy, part, poses
@@ -33,6 +35,11 @@ def marked(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(mask[..., None], 255 - image, image), mask
 
 
+def widened(images: list[np.ndarray]) -> list[np.ndarray]:
+    """Return images twice as wide as high, of which averaging over areas makes the same squares."""
+    return [np.repeat(image, 2, axis=1) for image in images]
+
+
 def anomalies_of(good: list[np.ndarray]) -> Negatives:
     made = [marked(image) for image in good]
     return Negatives(
@@ -48,9 +55,68 @@ def test_parts_in_any_pose_are_aligned_and_grain_is_not() -> None:
     assert fit_alignment(SETTINGS.alignment, ArrayImages(grain(12, 0)), SIZE, 0) is None
 
 
-def test_images_that_are_not_square_are_left_as_they_are() -> None:
-    flat = [image[: SIZE // 2] for image in parts(12, 0)]
-    assert fit_alignment(SETTINGS.alignment, ArrayImages(flat), SIZE, 0) is None
+def test_images_that_are_not_square_are_left_as_they_are_where_they_keep_their_shape(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert fit_alignment(SETTINGS.alignment, ArrayImages(widened(parts(12, 0))), SIZE, 0) is None
+    assert "off: the images are not square" in capsys.readouterr().out
+
+
+def test_images_that_are_not_square_are_aligned_as_the_squares_they_are_stretched_to() -> None:
+    squares = parts(12, 0)
+    found, wide = (
+        fit_alignment(SETTINGS.alignment, ArrayImages(images), SIZE, 0, stretched=True)
+        for images in (squares, widened(squares))
+    )
+    assert found is not None
+    assert wide is not None
+    expected = posed(found, ArrayImages(squares), SIZE, "")
+    stretched = posed(wide, ArrayImages(widened(squares)), SIZE, "")
+    assert torch.equal(stretched.theta, expected.theta)
+    for index in range(len(squares)):
+        np.testing.assert_array_equal(stretched.images[index], expected.images[index])
+
+
+def test_textures_that_are_not_square_are_not_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    flat = ArrayImages([image[: SIZE // 2] for image in grain(12, 0)])
+    assert fit_alignment(SETTINGS.alignment, flat, SIZE, 0, stretched=True) is None
+    assert "off: distance between held-out good images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("images", [parts(12, 0), grain(12, 0)], ids=["parts", "grain"])
+def test_square_images_are_aligned_alike_whether_others_were_stretched(
+    images: list[np.ndarray],
+) -> None:
+    source = ArrayImages(images)
+    kept, stretched = (
+        fit_alignment(SETTINGS.alignment, source, SIZE, 0, stretched=flag) for flag in (False, True)
+    )
+    one, other = (posed(alignment, source, SIZE, "") for alignment in (kept, stretched))
+    assert one.images.digests == other.images.digests
+    if one.theta is None:
+        assert other.theta is None
+    else:
+        assert torch.equal(one.theta, other.theta)
+
+
+def test_masks_of_stretched_images_turn_with_them() -> None:
+    good = parts(12, 0)
+    squares = anomalies_of(good)
+    masks = [widened([squares.masks(index).astype(np.uint8)])[0] > 0 for index in range(len(good))]
+    negatives = replace(
+        squares,
+        images=ArrayImages(widened([squares.images[index] for index in range(len(good))])),
+        masks=lambda index: masks[index],
+    )
+    source = ArrayImages(widened(good))
+    alignment = fit_alignment(SETTINGS.alignment, source, SIZE, 0, stretched=True)
+    turned, expected = (posed_negatives(alignment, some, SIZE) for some in (negatives, squares))
+    assert turned.images.digests == expected.images.digests
+    for index in range(len(good)):
+        mask, other = turned.masks(index), expected.masks(index)
+        assert turned.boxes[index] == component_boxes(mask)
+        # edges lie a part of a pixel apart: masks are not made squares before they are turned
+        assert (mask & other).sum() > 0.8 * (mask | other).sum()
 
 
 def test_without_alignment_nothing_is_touched() -> None:

@@ -41,6 +41,30 @@ def test_training_is_logged_under_its_method(root: Path) -> None:
     assert artifacts_of(root, child) == {"model.json", "history.csv"}
 
 
+def test_the_sheet_of_an_alignment_is_logged_with_its_model(root: Path) -> None:
+    write_model(root)
+    (seed_folder(root) / "alignment.png").write_bytes(b"sheet")
+    log_training(root, *UNIT, 0)
+    (child,) = runs_of(root, "run")
+    assert artifacts_of(root, child) == {"model.json", "history.csv", "alignment.png"}
+    assert len(log_training(root, *UNIT, 0).unchanged) == 1
+
+
+def test_a_sheet_that_came_later_or_changed_is_added_to_the_run_it_belongs_to(root: Path) -> None:
+    write_model(root)
+    log_training(root, *UNIT, 0)
+    (child,) = runs_of(root, "run")
+    for content in (b"sheet", b"other"):
+        (seed_folder(root) / "alignment.png").write_bytes(content)
+        changes = log_training(root, *UNIT, 0)
+        assert changes == Changes(updated=frozenset([child.info.run_id]))
+        assert len(log_training(root, *UNIT, 0).unchanged) == 1
+        (again,) = runs_of(root, "run")
+        assert artifacts_of(root, again) == {"model.json", "history.csv", "alignment.png"}
+        stored = root / "mlruns/demo" / child.info.run_id / "artifacts/alignment.png"
+        assert stored.read_bytes() == content
+
+
 def test_settings_become_parameters_within_the_limit_of_mlflow(root: Path) -> None:
     write_model(root)
     log_training(root, *UNIT, 0)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clflow.data.source import ImageSource
 from clflow.synthesis.categories import Decision
@@ -109,3 +109,22 @@ class Detector(Protocol):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read a fitted detector."""
+
+
+class Alignment(Protocol):
+    """What brings images into one pose."""
+
+    def proposed(self, pixels: Tensor) -> Tensor:
+        """Return the maps theta [N, 2, 3] of uint8 images [N, 3, S, S]."""
+
+    def warped(self, pixels: Tensor, theta: Tensor) -> Tensor:
+        """Return uint8 images [N, 3, S, S] seen through theta [N, 2, 3]."""
+
+
+@runtime_checkable
+class AligningDetector(Protocol):
+    """A detector that can bring images into one pose first, which can then be looked at."""
+
+    @property
+    def alignment_(self) -> Alignment | None:
+        """What was fitted, None where nothing was."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from clflow.detectors.alignment.sheet import write_sheet
 from clflow.detectors.device import pick_device
 from clflow.detectors.protocol import Detector, TrainingData, Workspace
 from clflow.detectors.registry import Method
@@ -109,6 +110,7 @@ def _train_seed(run: Run, data: TrainingData, seed: int, work: Path) -> float:
     else:
         with atomic_folder(folder) as partial:
             _save(detector, run.description(seed), partial)
+            write_sheet(detector, data.good, partial)
     checkpoint.unlink(missing_ok=True)
     return time.perf_counter() - start
 

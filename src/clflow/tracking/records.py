@@ -91,10 +91,15 @@ class TrainedRun:
         return self.folder / "model.safetensors"
 
     @property
+    def sheet(self) -> Path:
+        """Good images before and after alignment, where the model aligns images."""
+        return self.folder / "alignment.png"
+
+    @property
     def files(self) -> tuple[Path, ...]:
-        """What is logged with the run."""
+        """What is logged with the run, where it is there."""
         failed = self.description.failure is not None
-        return (self.folder / FAILURE,) if failed else (self.model, self.history)
+        return (self.folder / FAILURE,) if failed else (self.model, self.history, self.sheet)
 
 
 def load_training(root: Path, study: str, method: str, category: str, seed: int) -> TrainedRun:

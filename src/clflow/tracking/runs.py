@@ -115,7 +115,7 @@ def _child(
     identity = {KIND: "run", KEY: run.key}
     found = store.find(experiment, identity)
     if found:
-        return found, Changes(unchanged=frozenset([found.id]))
+        return found, _add_sheet(store, found, run)
     failed = description.failure is not None
     points = [] if failed else load_curves(run.history)
     parent = _parent(store, experiment, description.method)
@@ -128,6 +128,20 @@ def _child(
         store.upload(entry, path)
     store.finish(entry, failed=failed)
     return entry, Changes(created=frozenset([entry.id]))
+
+
+def _add_sheet(store: Store, entry: Entry, run: TrainedRun) -> Changes:
+    """Add the sheet of alignment to a run that was logged without it, or with another."""
+    tags = _sheet_tags(run)
+    if tags.items() <= entry.tags.items():
+        return Changes(unchanged=frozenset([entry.id]))
+    store.upload(entry, run.sheet)
+    store.log_tags(entry, tags)
+    return Changes(updated=frozenset([entry.id]))
+
+
+def _sheet_tags(run: TrainedRun) -> dict[str, str]:
+    return {"clflow.digest.alignment": sha256_of(run.sheet)} if run.sheet.is_file() else {}
 
 
 def _parent(store: Store, experiment: str, method: str) -> Entry:
@@ -159,7 +173,7 @@ def _tags(run: TrainedRun) -> dict[str, str]:
         tags["clflow.digest.weights"] = sha256_of(run.weights)
     if about.failure is not None:
         tags[FAILURE] = about.failure
-    return tags
+    return tags | _sheet_tags(run)
 
 
 def _evaluate(store: Store, root: Path, entry: Entry, result: Result, seed: int) -> Changes:
@@ -173,6 +187,8 @@ def _evaluate(store: Store, root: Path, entry: Entry, result: Result, seed: int)
         store.upload(entry, root / overlays_folder(*place), "overlays")
     tags = {f"clflow.protocol.{name}": value for name, value in result.protocol.items()}
     tags |= {f"clflow.count.{name}": str(count) for name, count in result.counts.items()}
+    if seed in result.failures or FAILURE in entry.tags:
+        tags[FAILURE] = result.failures.get(seed, "none")
     store.log_tags(entry, tags)
     store.log_tags(entry, {EVALUATED: digest})
     return Changes(updated=frozenset([entry.id]))

@@ -29,20 +29,27 @@ class Posed:
 
 
 def fit_alignment(
-    settings: ImageAlignmentSettings, images: ImageSource, size: int, seed: int
+    settings: ImageAlignmentSettings,
+    images: ImageSource,
+    size: int,
+    seed: int,
+    *,
+    stretched: bool = False,
 ) -> ImageAlignment | None:
     """Return the alignment of a category's good images, None where it is off or does not pay.
 
     Args:
         images: good images; a part of them, evenly spaced, is looked at.
-        size: side of the square images in pixels.
+        size: side in pixels of the squares that are aligned.
         seed: of a learned transformer.
+        stretched: whether the detector sees all images as squares; if not, images that are not
+            square keep their shape, and are left as they are.
     """
     if settings.kind == "none":
         return None
     places = np.linspace(0, len(images) - 1, min(len(images), _LOOKED_AT)).round().astype(int)
     some = [images[int(place)] for place in places]
-    if any(image.shape[0] != image.shape[1] for image in some):
+    if not stretched and any(image.shape[0] != image.shape[1] for image in some):
         say("image alignment off: the images are not square")
         return None
     pixels = read_pixels(ArrayImages(some), size, "good images to align")
@@ -51,7 +58,7 @@ def fit_alignment(
 
 
 def posed(alignment: ImageAlignment | None, images: ImageSource, size: int, label: str) -> Posed:
-    """Return images [N, 3, size, size] in one pose, or as they came without an alignment."""
+    """Return images, squeezed to size x size, in one pose, or as they came without an alignment."""
     if alignment is None:
         return Posed(images, None)
     pixels = read_pixels(images, size, label)
@@ -61,7 +68,7 @@ def posed(alignment: ImageAlignment | None, images: ImageSource, size: int, labe
 
 
 def posed_negatives(alignment: ImageAlignment | None, negatives: Negatives, size: int) -> Negatives:
-    """Return anomalies in one pose, each found from its own image, their masks turned with them."""
+    """Return anomalies in one pose, each found from its own image, their masks with them."""
     if alignment is None:
         return negatives
     found = posed(alignment, negatives.images, size, "anomalies to align")
@@ -75,7 +82,7 @@ def posed_negatives(alignment: ImageAlignment | None, negatives: Negatives, size
 
 
 def restored(maps: Tensor, theta: Tensor | None) -> Tensor:
-    """Return anomaly maps [N, S, S] in the frame of the images as they came."""
+    """Return anomaly maps [N, S, S] in the frame of the images as they came, made squares."""
     if theta is None:
         return maps
     return warp(maps[:, None], inverse(theta).to(maps), maps.shape[-1])[:, 0]

@@ -1,37 +1,61 @@
-"""A contact sheet of image alignment: the mean image and some images, before and after."""
+"""A contact sheet of image alignment: some images and their mean, before and after."""
+
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from clflow.data.images import resize_image
-from clflow.detectors.alignment.image_alignment import ImageAlignment
+from clflow.backbones.pixels import read_pixels
+from clflow.data.images import resize_image, write_png
+from clflow.data.source import ArrayImages, ImageSource
+from clflow.detectors.protocol import AligningDetector, Alignment, Detector
 
-_CELL = 160
+SHEET = "alignment.png"
+
+# more would cost time and show nothing new
+_SHOWN = 8
+# side at which the shown images are aligned, and drawn
+_SIDE, _CELL = 256, 160
 _GAP = 4
-_SHOWN = 7
 # not white, so that an image of white background ends visibly
 _PAPER = 236
 
 
-@torch.no_grad()
-def alignment_sheet(pixels: Tensor, alignment: ImageAlignment) -> np.ndarray:
-    """Return the sheet, uint8 [H, W, 3]: images as they came above, aligned ones below.
-
-    The first column is the mean of all images; where alignment is off, it shows what was refused.
+def write_sheet(detector: Detector, images: ImageSource, folder: Path) -> None:
+    """Write alignment.png of a fitted detector that has an alignment; for any other, nothing.
 
     Args:
-        pixels: good images, uint8 [N, 3, S, S].
+        images: good images; eight of them, evenly spaced, are looked at.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    alignment = detector.alignment_ if isinstance(detector, AligningDetector) else None
+    if alignment is None or not len(images):
+        return
+    places = np.linspace(0, len(images) - 1, min(_SHOWN, len(images))).round().astype(int)
+    some = ArrayImages([images[int(place)] for place in places])
+    pixels = read_pixels(some, _SIDE, "images to show aligned")
+    write_png(folder / SHEET, alignment_sheet(pixels, alignment))
+
+
+@torch.no_grad()
+def alignment_sheet(pixels: Tensor, alignment: Alignment) -> np.ndarray:
+    """Return the sheet, uint8 [H, W, 3]: images as they came above, aligned ones below.
+
+    The first column is the mean of the others; where alignment is off, it shows what was refused.
+
+    Args:
+        pixels: images, uint8 [N, 3, S, S].
     """
     aligned = alignment.warped(pixels, alignment.proposed(pixels))
-    chosen = np.linspace(0, len(pixels) - 1, min(_SHOWN, len(pixels))).round().astype(int)
-    rows = [[_mean(images), *(_cell(images[i]) for i in chosen)] for images in (pixels, aligned)]
+    rows = [[_mean(images), *map(_cell, images)] for images in (pixels, aligned)]
     return _below([_beside(row) for row in rows])
 
 
 def _mean(images: Tensor) -> np.ndarray:
-    # a sum of whole numbers: no copy of all images in floating point
-    return _cell((images.sum(0, dtype=torch.int64) / len(images)).round().byte())
+    return _cell(images.double().mean(0).round().byte())
 
 
 def _cell(image: Tensor) -> np.ndarray:
