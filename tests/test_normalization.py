@@ -12,10 +12,20 @@ from clflow.detectors.registry import find_method
 
 
 def settings(
-    mean: str, covariance: str, shrinkage: float = 0.0, block: int = 1
+    mean: str,
+    covariance: str,
+    prior: float = 0.0,
+    block: int = 1,
+    rank: int | None = None,
 ) -> NormalizationSettings:
     return NormalizationSettings(
-        mean=mean, covariance=covariance, shrinkage=shrinkage, epsilon=1e-3, block=block, folds=0
+        mean=mean,
+        covariance=covariance,
+        prior=prior,
+        epsilon=1e-3,
+        block=block,
+        rank=rank,
+        folds=0,
     )
 
 
@@ -41,9 +51,10 @@ def reference(train: Tensor, x: Tensor, rule: NormalizationSettings) -> np.ndarr
     local = np.einsum("ncl,ndl->lcd", standard, standard) / len(flat)
     shared = local.mean(0)
     local = pooled(local, rule.block)
+    weight = rule.prior * len(scale) / (rule.prior * len(scale) + len(flat))
     out = (new - mean) / scale[:, None]
     for location in range(flat.shape[2]):
-        covariance = (1 - rule.shrinkage) * local[location] + rule.shrinkage * shared
+        covariance = (1 - weight) * local[location] + weight * shared
         covariance = shared if rule.covariance == "global" else covariance
         if rule.covariance != "diagonal":
             factor = np.linalg.cholesky(covariance + rule.epsilon * np.eye(len(scale)))
@@ -61,15 +72,59 @@ def pooled(moments: np.ndarray, block: int, side: int = 3) -> np.ndarray:
 @pytest.mark.parametrize("block", [1, 2, 3, 5])
 @pytest.mark.parametrize("mean", ["global", "location"])
 @pytest.mark.parametrize("covariance", ["diagonal", "global", "location"])
-@pytest.mark.parametrize("shrinkage", [0.0, 0.5])
+@pytest.mark.parametrize("prior", [0.0, 15.0])
 def test_normalisation_equals_the_reference(
-    mean: str, covariance: str, shrinkage: float, block: int
+    mean: str, covariance: str, prior: float, block: int
 ) -> None:
-    rule = settings(mean, covariance, shrinkage, block)
+    rule = settings(mean, covariance, prior, block)
     train, x = correlated(60), correlated(5, seed=1)
     fitted = Normalization(4, (3, 3), rule).fit(train)
     # the factors are kept in half precision
     np.testing.assert_allclose(fitted(x).numpy(), reference(train, x, rule), rtol=0.02, atol=0.05)
+
+
+def low_rank_reference(train: Tensor, x: Tensor, rule: NormalizationSettings) -> np.ndarray:
+    """Whiten by the dense matrix c (I - VV') + V d V' of each location, in float64."""
+    flat, new = (v.flatten(2).double().numpy() for v in (train, x))
+    mean = flat.mean(0)
+    scale = np.sqrt(((flat - mean) ** 2).mean((0, 2))) + rule.epsilon
+    standard, out = (flat - mean) / scale[:, None], (new - mean) / scale[:, None]
+    shared = np.einsum("ncl,ndl->cd", standard, standard) / (len(flat) * flat.shape[2])
+    weight = rule.prior * len(scale) / (rule.prior * len(scale) + len(flat))
+    factor = np.linalg.inv(np.linalg.cholesky(shared + rule.epsilon * np.eye(len(scale))))
+    for location in range(flat.shape[2]):
+        y = standard[:, :, location] @ factor.T
+        values, vectors = np.linalg.eigh(y.T @ y / len(y))
+        rest = values[: -rule.rank].mean() if rule.rank < len(scale) else 0.0
+        kept = np.r_[np.full(len(scale) - rule.rank, rest), values[-rule.rank :]]
+        roots = 1 / np.sqrt((1 - weight) * kept + weight + rule.epsilon)
+        out[:, :, location] = out[:, :, location] @ factor.T @ (vectors * roots) @ vectors.T
+    return out.reshape(x.shape)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 4])
+@pytest.mark.parametrize("prior", [0.0, 5.0, 1000.0])
+def test_low_rank_whitening_equals_the_reference(rank: int, prior: float) -> None:
+    rule = settings("location", "location", prior, rank=rank)
+    train, x = correlated(60), correlated(5, seed=1)
+    fitted = Normalization(4, (3, 3), rule).fit(train)
+    expected = low_rank_reference(train, x, rule)
+    np.testing.assert_allclose(fitted(x).numpy(), expected, rtol=0.02, atol=0.05)
+
+
+def test_all_directions_give_the_distances_of_the_whole_covariance() -> None:
+    train, x = correlated(60), correlated(5, seed=1)
+    every = Normalization(4, (3, 3), settings("location", "location", 5.0, rank=4)).fit(train)
+    whole = Normalization(4, (3, 3), settings("location", "location", 5.0)).fit(train)
+    distances = [fitted(x).square().sum(1) for fitted in (every, whole)]
+    torch.testing.assert_close(*distances, rtol=0.02, atol=0.05)
+
+
+def test_a_rank_without_a_covariance_per_location_is_an_error() -> None:
+    with pytest.raises(ValueError, match="rank 3 needs covariance location and block 1"):
+        settings("location", "global", rank=3)
+    with pytest.raises(ValueError, match="set rank to null"):
+        settings("location", "location", block=2, rank=3)
 
 
 def test_location_whitening_makes_training_features_white() -> None:
@@ -80,8 +135,9 @@ def test_location_whitening_makes_training_features_white() -> None:
     assert white.mean(0).abs().max() < 0.01
 
 
-def test_a_loaded_normalisation_gives_equal_values() -> None:
-    rule = settings("location", "location", 0.5)
+@pytest.mark.parametrize("rank", [None, 2])
+def test_a_loaded_normalisation_gives_equal_values(rank: int | None) -> None:
+    rule = settings("location", "location", 5.0, rank=rank)
     train = correlated(30)
     fitted = Normalization(4, (3, 3), rule).fit(train)
     loaded = Normalization(4, (3, 3), rule)

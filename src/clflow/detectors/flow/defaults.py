@@ -14,9 +14,10 @@ PUBLISHED: dict[str, dict[str, Any] | int | str | None] = {
     "normalization": {
         "mean": "global",
         "covariance": "diagonal",
-        "shrinkage": 0.0,
+        "prior": 0.0,
         "epsilon": 1.0e-6,
         "block": 1,
+        "rank": None,
         "folds": 0,
     },
     "flow": {
@@ -69,8 +70,8 @@ CLFLOW = merged(
         "normalization": {
             "mean": "location",
             "covariance": "location",
-            "shrinkage": 0.5,
-            "block": 1,
+            "prior": 1.0,
+            "rank": 32,
             "epsilon": 0.01,
             "folds": 5,
         },
@@ -84,6 +85,6 @@ CLFLOW = merged(
         },
         "classification": {"weight": 1.0, "quantity": "energy", "gain": 4.0},
         "training": {"schedule": "one_cycle", "gradient_clip": 1.0, "locations": 192},
-        "score": {"kind": "log_likelihood"},
+        "score": {"kind": "log_likelihood", "top_fraction": 0.005},
     },
 )

@@ -77,7 +77,10 @@ class FlowDetector:
         """
         seed = int(torch.randint(2**62, (), generator=generator))
         size = self.settings.image_size
-        self.alignment_ = fit_alignment(self.settings.alignment, data.good, size, seed)
+        stretched = self.settings.aspect == "stretch"
+        self.alignment_ = fit_alignment(
+            self.settings.alignment, data.good, size, seed, stretched=stretched
+        )
         features = self._training_features(data, workspace, torch.Generator().manual_seed(seed))
         self._new_densities([level.shape[1] for level in features.good], seed)
         self.normalizations_.to(self.device)

@@ -20,23 +20,35 @@ class NormalizationSettings(_Settings):
 
     `mean` and `covariance` are taken over all locations (`global`) or location by location
     (`location`); `diagonal` divides by the channel's standard deviation only. A location's
-    covariance is (1 - shrinkage) S_location + shrinkage S_global + epsilon I, on standardised
-    channels; S_location is pooled over `block` x `block` locations, which then share it. With
-    `folds` > 0 a training image, and every anomaly made from it, is normalised for training by the
-    statistics of the other folds.
+    covariance is (1 - w) S_location + w S_global + epsilon I, on standardised channels; w follows
+    from the number of images and from `prior`, how many of them per channel S_global is worth.
+    S_location is pooled over `block` x `block` locations, which then share it, or, with a `rank`,
+    described by that many directions after whitening by S_global. With `folds` > 0 a training
+    image, and every anomaly made from it, is normalised for training by the statistics of the other
+    folds.
     """
 
     mean: Literal["global", "location"]
     covariance: Literal["diagonal", "global", "location"]
-    shrinkage: float = Field(ge=0, le=1)
+    prior: float = Field(ge=0)
     epsilon: float = Field(gt=0)
     block: int = Field(ge=1)
+    rank: int | None = Field(ge=1)
     folds: int = Field(ge=0)
 
     @model_validator(mode="after")
     def _no_single_fold(self) -> Self:
         if self.folds == 1:
             raise ValueError("folds must be 0 (no cross-fit) or at least 2")
+        return self
+
+    @model_validator(mode="after")
+    def _rank_of_locations(self) -> Self:
+        if self.rank is not None and (self.covariance != "location" or self.block != 1):
+            raise ValueError(
+                f"rank {self.rank} needs covariance location and block 1, not "
+                f"{self.covariance} and {self.block}; set rank to null"
+            )
         return self
 
 
@@ -122,9 +134,9 @@ class FlowSettings(_Settings):
     """A frozen backbone, a fixed normalisation, a flow per level, and how they are trained.
 
     `image_size`² is the area of the input, a square unless `aspect` keeps the image's shape, which
-    the bank should then keep too (`synthesize.aspect`); `alignment` brings square images into one
-    pose first. `grid` fuses all levels into one map of grid x grid cells; null keeps one flow per
-    level.
+    the bank should then keep too (`synthesize.aspect`); `alignment` brings images that the
+    detector sees as squares into one pose first. `grid` fuses all levels into one map of
+    grid x grid cells; null keeps one flow per level.
     """
 
     backbone: BackboneSettings

@@ -29,7 +29,7 @@ PADIM: dict[str, Any] = {
         "channels": 100,
         "grid": None,
         "standardise": False,
-        "shrinkage": 0.0,
+        "prior": 0.0,
         "epsilon": 0.01,
     },
     "score": {"smoothing": 4.0},
@@ -39,6 +39,6 @@ FYD = merged(
     PADIM,
     {
         "image_alignment": {"kind": "registration"},
-        "density": {"channels": None, "grid": 32, "standardise": True, "shrinkage": 0.5},
+        "density": {"channels": None, "grid": 32, "standardise": True, "prior": 1.0},
     },
 )

@@ -11,10 +11,8 @@ from torch import Tensor, nn
 
 from clflow.backbones.network import Backbone, build_backbone
 from clflow.backbones.pixels import read_pixels
-from clflow.data.images import write_png
 from clflow.data.source import ArrayImages, ImageSource
 from clflow.detectors.alignment.image_alignment import ImageAlignment
-from clflow.detectors.alignment.sheet import alignment_sheet
 from clflow.detectors.alignment.warp import identity, inverse, warp
 from clflow.detectors.device import pick_device
 from clflow.detectors.flow.features import BATCH_SIZE, FeatureStore
@@ -39,6 +37,7 @@ class FydDetector:
     With every alignment off it is PaDiM (arXiv 2011.08785).
 
     Attributes:
+        alignment_: of the images, also where it does not pay and is not active; None if not tried.
         history_: losses, and the features' standard deviation, at the logged steps of training.
     """
 
@@ -46,14 +45,13 @@ class FydDetector:
         self.settings = settings
         self.device = pick_device()
         self.store = FeatureStore(
-            build_backbone(settings.backbone), settings.image_size, self.device
+            build_backbone(settings.backbone), settings.image_size, self.device, stretched=True
         )
         self.history_: list[dict[str, float]] = []
         self.alignment_: ImageAlignment | None = None
         self.network_: AlignedNetwork | None = None
         self.density_: LocationGaussian | None = None
         self.channels_ = torch.empty(0, dtype=torch.long)
-        self._sheet: np.ndarray | None = None
 
     @property
     def backbone(self) -> Backbone:
@@ -116,7 +114,6 @@ class FydDetector:
         self.alignment_ = ImageAlignment(settings, seed)
         self.alignment_.fit(pixels, _aside(workspace.checkpoint))
         self.history_ = self.alignment_.history_
-        self._sheet = alignment_sheet(pixels, self.alignment_)
 
     def _aligned(self, images: ImageSource, label: str) -> tuple[ImageSource, Tensor]:
         """Return images in one pose, and the maps theta [N, 2, 3] that brought them there."""
@@ -170,18 +167,12 @@ class FydDetector:
         return nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
 
     def save(self, folder: Path) -> None:
-        """Write model.safetensors and model.json, which names the backbone by its fingerprint.
-
-        A detector that has just aligned images also writes alignment.png: good images before and
-        after.
-        """
+        """Write model.safetensors and model.json, which names the backbone by its fingerprint."""
         tensors = {
             name: value.cpu().contiguous() for name, value in self._state().state_dict().items()
         }
         write_bytes(folder / "model.safetensors", save(tensors))
         write_json(folder / "model.json", self._description())
-        if self._sheet is not None:
-            write_png(folder / "alignment.png", self._sheet)
 
     def _description(self) -> dict[str, Any]:
         density, alignment = self.density_, self.alignment_

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from clflow.detectors.flow.shrinkage import shared_weight
 from clflow.detectors.fyd.settings import DensitySettings
 
 _CHUNK = 128
@@ -13,9 +14,10 @@ _CHUNK = 128
 class LocationGaussian(nn.Module):
     """Mean and inverse Cholesky factor of the covariance at each of H W locations.
 
-    The covariance is (1 - shrinkage) S_location + shrinkage S_all + epsilon I, of channels divided
-    by their standard deviation over all locations where `standardise` asks for it. Factors are
-    packed in half precision also before they are saved: a loaded detector scores as the fitted.
+    The covariance is (1 - w) S_location + w S_all + epsilon I, w from `prior` and the number of
+    images, of channels divided by their standard deviation over all locations where `standardise`
+    asks for it. Factors are packed in half precision also before they are saved: a loaded detector
+    scores as the fitted.
     """
 
     def __init__(self, channels: int, size: tuple[int, int], settings: DensitySettings) -> None:
@@ -40,11 +42,12 @@ class LocationGaussian(nn.Module):
             squares = torch.stack([r.square().sum((0, 2)) for r in self._residuals(flat)]).sum(0)
             variance = squares / (len(flat) * flat.shape[2])
             self.scale.copy_(variance.sqrt().clamp(min=1e-6))
-        shared = self._shared(flat) if self.settings.shrinkage > 0 else None
+        shared = self._shared(flat) if self.settings.prior > 0 else None
+        weight = shared_weight(self.settings.prior, flat.shape[1], len(flat))
         start = 0
         for moment in self._moments(flat):
             if shared is not None:
-                moment = torch.lerp(moment, shared, self.settings.shrinkage)
+                moment = torch.lerp(moment, shared, weight)
             self.factor[start : start + len(moment)] = _packed(moment, self.settings.epsilon)
             start += len(moment)
         return self

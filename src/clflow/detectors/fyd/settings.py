@@ -44,13 +44,14 @@ class DensitySettings(_Settings):
     """The Gaussian at each location.
 
     `channels` is how many randomly chosen channels are kept, null for all; `grid` the cells per
-    side of the map that all levels are brought to, null for the finest level's.
+    side of the map that all levels are brought to, null for the finest level's; `prior` how many
+    images per channel the covariance of all locations is worth at each.
     """
 
     channels: int | None = Field(ge=1)
     grid: int | None = Field(ge=2)
     standardise: bool
-    shrinkage: float = Field(ge=0, le=1)
+    prior: float = Field(ge=0)
     epsilon: float = Field(gt=0)
 
 
