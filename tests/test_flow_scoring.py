@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
 from clflow.detectors.flow.density import Evidence
 from clflow.detectors.flow.scoring import anomaly_maps, gaussian_smoothing, image_scores
@@ -42,6 +43,13 @@ def test_likelihood_score_is_the_energy() -> None:
     level = evidence(8)
     torch.testing.assert_close(anomaly_maps([level], 8, score("log_likelihood")), level.energy)
     torch.testing.assert_close(anomaly_maps([level], 8, score("z2")), level.z2)
+
+
+def test_maps_are_interpolated_bilinearly_then_smoothed() -> None:
+    level = evidence(8)
+    maps = interpolate(level.z2[:, None], size=(64, 64), mode="bilinear", align_corners=False)
+    expected = gaussian_smoothing(maps[:, 0], 4.0)
+    torch.testing.assert_close(anomaly_maps([level], 64, score("z2", 4.0)), expected)
 
 
 def test_smoothing_equals_opencv_and_keeps_constants() -> None:
