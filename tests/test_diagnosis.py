@@ -123,7 +123,7 @@ def test_a_failed_seed_is_named_and_makes_no_gap_stale(study: Study) -> None:
     assert lines_of(optimism)[-3:] == [
         "| a | x | 0.600 → 0.700 (+0.100) |",
         "",
-        "- x on a: without seed 1, whose training failed.",
+        "- x on a: without seed 1, whose run failed.",
     ]
     assert "\n† x on a, seed 1: no result\n" in study.printed()
 

@@ -126,7 +126,7 @@ def _optimism(gaps: pd.DataFrame, results: pd.DataFrame, digits: int) -> Diagnos
     marked = gaps.assign(stale=stale)
     cells = pd.DataFrame(_gap_rows(marked, digits))
     notes = [
-        f"{method} on {category}: without seed {seed}, whose training failed."
+        f"{method} on {category}: without seed {seed}, whose run failed."
         for category, method, seed in failed_runs(results)
         if method in set(gaps["method"])
     ]
