@@ -1,6 +1,7 @@
 """Size, source and destination of one NSA patch (arXiv 2109.15222, patch sampling)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -27,6 +28,12 @@ class Scene:
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.destination.shape[0], self.destination.shape[1]
+
+    @cached_property
+    def source_counts(self) -> NDArray[Any] | None:
+        """The integral image [H + 1, W + 1] of the source's object mask."""
+        found = self.source_object
+        return None if found is None else cv2.integral(found.astype(np.uint8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,17 +114,14 @@ def _source_box(
     settings: NSASettings,
     rng: np.random.Generator,
 ) -> tuple[int, int, int, int] | None:
-    halves = [
-        _half(limit, side, settings, rng) for limit, side in zip(limits, scene.shape, strict=True)
-    ]
-    found = scene.source_object
-    counts = None if found is None else cv2.integral(found.astype(np.uint8))
+    (low_y, low_x), (height, width) = (low for low, _ in limits), scene.shape
+    half_y = _half(limits[0], height, settings, rng)
+    half_x = _half(limits[1], width, settings, rng)
+    high_y, high_x = max(low_y + 1, height - low_y), max(low_x + 1, width - low_x)
+    counts = scene.source_counts
     for _ in range(_TRIES):
-        spans = [
-            _span(int(rng.integers(low, max(low + 1, side - low))), half, side)
-            for (low, _), half, side in zip(limits, halves, scene.shape, strict=True)
-        ]
-        (y0, y1), (x0, x1) = spans
+        y0, y1 = _span(int(rng.integers(low_y, high_y)), half_y, height)
+        x0, x1 = _span(int(rng.integers(low_x, high_x)), half_x, width)
         if counts is None or _share(counts, x0, y0, x1, y1) > settings.minimum_object:
             return x0, y0, x1, y1
     return None
@@ -133,7 +137,7 @@ def _half(
     limit: tuple[int, int], side: int, settings: NSASettings, rng: np.random.Generator
 ) -> int:
     fraction = settings.gamma_offset + rng.gamma(settings.gamma_shape, settings.gamma_scale)
-    return int(np.clip(fraction * side, *limit))
+    return int(_clipped(fraction * side, limit))
 
 
 def _span(centre: int, half: int, side: int) -> tuple[int, int]:
@@ -150,18 +154,23 @@ def _resized(
     if settings.resize_bounds is None:
         return shape
     height, width = shape
-    scale = np.clip(rng.normal(1, _SCALE_SPREAD), *settings.resize_bounds)
-    scaled = np.clip(scale * height, *limits[0])
-    new_width = int(np.clip(int(scaled / height * width), *limits[1]))
-    new_height = int(np.clip(int(new_width / width * height), *limits[0]))
+    scale = _clipped(rng.normal(1, _SCALE_SPREAD), settings.resize_bounds)
+    scaled = _clipped(scale * height, limits[0])
+    new_width = int(_clipped(int(scaled / height * width), limits[1]))
+    new_height = int(_clipped(int(new_width / width * height), limits[0]))
     return new_height, new_width
+
+
+def _clipped(value: float, bounds: tuple[float, float]) -> float:
+    # for single numbers many times as fast as np.clip
+    return min(max(value, bounds[0]), bounds[1])
 
 
 def _corner(
     shape: tuple[int, int], patch: tuple[int, int], rng: np.random.Generator
 ) -> tuple[int, int]:
-    y, x = (int(rng.integers(0, side - size + 1)) for side, size in zip(shape, patch, strict=True))
-    return y, x
+    y = int(rng.integers(0, shape[0] - patch[0] + 1))
+    return y, int(rng.integers(0, shape[1] - patch[1] + 1))
 
 
 def _place(
@@ -170,11 +179,12 @@ def _place(
     size = (own.shape[0], own.shape[1])
     if scene.destination_object is None:
         return _corner(scene.shape, size, rng)
-    if own.mean() <= settings.minimum_object:
+    area = np.count_nonzero(own)
+    if area / own.size <= settings.minimum_object:
         return None
     for _ in range(_TRIES):
         corner = _corner(scene.shape, size, rng)
-        overlap = (own & _object_under(scene, corner, size)).sum()
-        if overlap > settings.minimum_overlap * own.sum():
+        overlap = np.count_nonzero(own & _object_under(scene, corner, size))
+        if overlap > settings.minimum_overlap * area:
             return corner
     return None
