@@ -170,13 +170,23 @@ def _parts(columns: Sequence[str], rows: Sequence[list[str]]) -> list[list[int]]
     """Return the columns of each table by index: the leading ones, and what finds room beside."""
     widths = [_SPACE + max(map(_length, column)) for column in zip(*rows, strict=True)]
     leading = list(range(len(list(takewhile(_LABELS.__contains__, columns)))))
-    parts, room = [leading], _WIDEST - sum(widths[: len(leading)])
-    free = room
-    for index in range(len(leading), len(columns)):
-        if free < widths[index] and parts[-1] != leading:
-            parts, free = [*parts, leading], room
-        parts[-1] = [*parts[-1], index]
-        free -= widths[index]
+    room = _WIDEST - sum(widths[: len(leading)])
+    filled = _filled(widths, len(leading), room)
+    share = -(-(len(widths) - len(leading)) // len(filled))
+    # as many tables as needed, of as many columns each where these find room
+    even = _filled(widths, len(leading), room, share)
+    return [[*leading, *part] for part in (even if len(even) == len(filled) else filled)]
+
+
+def _filled(widths: list[int], start: int, room: int, most: int | None = None) -> list[list[int]]:
+    """Return columns by index from `start` on, in parts no wider than `room`, of `most` columns."""
+    parts: list[list[int]] = [[]]
+    for index in range(start, len(widths)):
+        last = parts[-1]
+        wide = sum(widths[i] for i in [*last, index]) > room
+        if last and (wide or len(last) == most):
+            parts.append([])
+        parts[-1].append(index)
     return parts
 
 
