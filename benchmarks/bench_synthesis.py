@@ -126,7 +126,7 @@ def main(category: str, count: int = 60) -> None:
     with threadpool_limits(1):
         rows = [measure(name, manifest, study, count) for name in GENERATORS]
     print(f"\n{category}, {worker_count()} processes for the bank\n")
-    print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".1f"))
+    print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".1f", missingval=""))
 
 
 if __name__ == "__main__":
