@@ -93,7 +93,7 @@ def test_multiply_adds_of_attention_count_on_any_device() -> None:
     assert macs == pytest.approx(2 * 2 * 8 * 8 * 4 / 1e9)
 
 
-def test_a_flow_detector_takes_its_couplings_more_than_its_backbone() -> None:
+def test_a_flow_detector_takes_its_couplings_and_maps_more_than_its_backbone() -> None:
     detector = fitted(score={"smoothing": 0.0})
     whole = giga_macs(lambda: detector.score(ArrayImages(grain(1, 3))))
     bare = giga_macs(lambda: detector.backbone(torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8)))
@@ -102,7 +102,10 @@ def test_a_flow_detector_takes_its_couplings_more_than_its_backbone() -> None:
         for channels, stride in LEVELS
         for k, passive, hidden, out in blocks(channels)
     )
-    assert whole - bare == pytest.approx(flows / 1e9)
+    cells = [SIDE // stride for _, stride in LEVELS]
+    # each level's map is brought to the input's size by a matrix for rows and one for columns
+    maps = sum(SIDE * side * side + SIDE * side * SIDE for side in cells)
+    assert whole - bare == pytest.approx((flows + maps) / 1e9)
 
 
 def test_timed_calls_take_turns_and_warm_up_does_not_count() -> None:
