@@ -162,6 +162,20 @@ def test_a_failed_training_is_a_failed_run_with_its_reason(root: Path) -> None:
     assert len(log_training(root, *UNIT, 0).created) == 1
 
 
+def test_a_seed_whose_scores_were_not_finite_is_tagged_until_it_is_well(root: Path) -> None:
+    write_study(root)
+    bad = {"0": {"image_auroc": None}, "1": {"image_auroc": 0.8}}
+    write_result(root, bad, failures={"0": "scores are not finite"})
+    log_evaluation(root, *UNIT)
+    assert [run.data.tags.get("clflow.failure") for run in runs_of(root, "run")] == [
+        "scores are not finite",
+        None,
+    ]
+    write_result(root, {"0": {"image_auroc": 0.7}, "1": {"image_auroc": 0.8}})
+    log_evaluation(root, *UNIT)
+    assert runs_of(root, "run")[0].data.tags["clflow.failure"] == "none"
+
+
 def test_methods_say_which_runs_failed(root: Path) -> None:
     write_study(root)
     table = root / "tables/results.csv"

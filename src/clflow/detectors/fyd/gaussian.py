@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from clflow.detectors.flow.shrinkage import shared_weight
+from clflow.detectors.flow.whitening import PackedFactors
 from clflow.detectors.fyd.settings import DensitySettings
 
 _CHUNK = 128
@@ -27,12 +28,9 @@ class LocationGaussian(nn.Module):
         cells = size[0] * size[1]
         self.mean: Tensor
         self.scale: Tensor
-        self.factor: Tensor
         self.register_buffer("mean", torch.zeros(channels, cells))
         self.register_buffer("scale", torch.ones(channels))
-        self.register_buffer(
-            "factor", torch.zeros(cells, channels * (channels + 1) // 2, dtype=torch.float16)
-        )
+        self.factor = PackedFactors(cells, channels)
 
     def fit(self, features: Tensor) -> "LocationGaussian":
         """Fit on good images' features [N, C, H, W]."""
@@ -48,17 +46,18 @@ class LocationGaussian(nn.Module):
         for moment in self._moments(flat):
             if shared is not None:
                 moment = torch.lerp(moment, shared, weight)
-            self.factor[start : start + len(moment)] = _packed(moment, self.settings.epsilon)
-            start += len(moment)
+            rows = slice(start, start + len(moment))
+            self.factor.pack(rows, moment, self.settings.epsilon)
+            start = rows.stop
         return self
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the Mahalanobis distance at each location [N, H, W] of features [N, C, H, W]."""
         flat = features.flatten(2)
+        factors = self.factor.matrices().split(_CHUNK)
         parts = []
-        for residual, factor in zip(self._residuals(flat), self.factor.split(_CHUNK), strict=True):
-            whitened = _unpacked(factor, residual.shape[1]) @ residual.permute(2, 1, 0)
-            parts.append(whitened.norm(dim=1))
+        for residual, factor in zip(self._residuals(flat), factors, strict=True):
+            parts.append((factor @ residual.permute(2, 1, 0)).norm(dim=1))
         return torch.cat(parts).T.reshape(len(features), *features.shape[2:])
 
     def _residuals(self, flat: Tensor) -> Iterator[Tensor]:
@@ -74,20 +73,3 @@ class LocationGaussian(nn.Module):
 
     def _shared(self, flat: Tensor) -> Tensor:
         return torch.stack([moment.sum(0) for moment in self._moments(flat)]).sum(0) / flat.shape[2]
-
-
-def _packed(covariance: Tensor, epsilon: float) -> Tensor:
-    """Return inverse Cholesky factors of covariance + epsilon I, packed [cells, C (C + 1) / 2]."""
-    channels = covariance.shape[-1]
-    identity = torch.eye(channels, device=covariance.device)
-    factor = torch.linalg.cholesky(covariance + epsilon * identity)
-    inverse = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
-    rows, columns = torch.tril_indices(channels, channels, device=covariance.device)
-    return inverse[:, rows, columns].half()
-
-
-def _unpacked(packed: Tensor, channels: int) -> Tensor:
-    rows, columns = torch.tril_indices(channels, channels, device=packed.device)
-    matrices = packed.new_zeros(len(packed), channels, channels, dtype=torch.float32)
-    matrices[:, rows, columns] = packed.float()
-    return matrices
