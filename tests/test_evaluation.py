@@ -22,7 +22,7 @@ from clflow.data.source import ArrayImages, FileImages, ImageSource
 from clflow.detectors.protocol import Scores, TrainingData, Workspace
 from clflow.detectors.runs import Run, train_seeds
 from clflow.evaluation.evaluate import Subject, evaluate
-from clflow.evaluation.measure import CURVE_POINTS
+from clflow.evaluation.measure import CURVE_POINTS, record_mask
 from clflow.evaluation.settings import EvaluateSettings
 from clflow.paths import overlays_folder, result_path, scores_folder
 from clflow.synthesis.rows import MANIFEST, BankRow, Origin, to_line
@@ -103,7 +103,8 @@ def test_score_files_hold_the_raw_scores(subject: Subject) -> None:
     curves = ["curves-seed-0.parquet", "curves-seed-3.parquet"]
     assert names == [*curves, "seed-0.parquet", "seed-3.parquet"]
     table = pd.read_parquet("scores/small/bright/widget/seed-0.parquet")
-    assert list(table) == ["path", "split", "label", "defect", "score", "aupimo"]
+    moves = [f"{name}_influence" for name in ("pixel_auroc", "aupro_30", "aupro_05")]
+    assert list(table) == ["path", "split", "label", "defect", "score", "aupimo", *moves]
     assert table.score.dtype == np.float32
     assert table.label.dtype == np.int64
     manifest, detector = subject.manifest, BrightDetector(BrightSettings())
@@ -117,6 +118,20 @@ def test_score_files_hold_the_raw_scores(subject: Subject) -> None:
     synthetic = table[table.split == "synthetic"]
     assert synthetic.path.tolist() == ["00000.png", "00001.png"]
     assert set(zip(synthetic.label, synthetic.defect, strict=True)) == {(1, "synthetic")}
+
+
+def test_score_files_hold_the_influence_of_each_image_whose_defects_are_known(
+    subject: Subject,
+) -> None:
+    evaluate(subject, (0,), INPUT)
+    table = pd.read_parquet("scores/small/bright/widget/seed-0.parquet")
+    test = table[table.split == "test"]
+    known = [not r.label or record_mask(r, subject.root) is not None for r in subject.manifest.test]
+    for name in ("pixel_auroc", "aupro_30", "aupro_05"):
+        moves = test[f"{name}_influence"]
+        assert moves.notna().tolist() == known
+        assert abs(moves.sum()) < 1e-12
+        assert table.loc[table.split != "test", f"{name}_influence"].isna().all()
 
 
 def test_score_files_hold_the_aupimo_of_each_anomalous_image(

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from run_files import (
+    ANOMALOUS,
+    GOOD,
     scores_of,
     write_full_study,
     write_run,
@@ -105,6 +107,43 @@ def test_delong_rows_are_adjusted_over_the_whole_table(folder: Path) -> None:
     assert rows["p_adjusted"].tolist() == holm(rows["p"]).tolist()
     assert (rows["significant"] == (rows["p_adjusted"] < 0.05)).all()
     assert not rows["significant"].any()
+
+
+def with_influences(sources: Sources, method: str, category: str, seed: int) -> None:
+    """Add influences on AUPRO; one anomalous image has no mask."""
+    path = score_file(sources.scores, method, category, seed)
+    rng = np.random.default_rng(seed + len(method))
+    moves = rng.normal(size=GOOD + ANOMALOUS) / 400
+    moves[-1] = np.nan
+    table = pd.read_parquet(path)
+    table.assign(aupro_30_influence=[*moves, np.nan]).to_parquet(path, index=False)
+
+
+def test_aupro_is_tested_by_the_influence_of_each_image(folder: Path) -> None:
+    study, sources = write_full_study(folder, VALUES)
+    seeds = {m: {s: {"aupro_30": value} for s in (0, 1)} for m, value in (("x", 0.5), ("y", 0.6))}
+    for category in "ab":
+        for method, own in seeds.items():
+            image = {s: {"image_auroc": v} for s, v in enumerate(VALUES[category][method])}
+            write_run(folder, method, category, {s: image[s] | own[s] for s in (0, 1)})
+            for seed in (0, 1):
+                with_influences(sources, method, category, seed)
+    report = read_report(study, sources, TabulateSettings(metrics=("image_auroc", "aupro_30")))
+    rows = pick(report.evidence.comparisons, test="jackknife")
+    assert rows["metric"].tolist() == ["aupro_30", "aupro_30"]
+    assert rows["difference"].tolist() == pytest.approx([-0.1, -0.1])
+    assert rows["n"].tolist() == [GOOD + ANOMALOUS - 1] * 2
+    assert rows["p_adjusted"].tolist() == holm(rows["p"]).tolist()
+    assert rows["better"].tolist() == ["y", "y"]
+    assert Claim("aupro_30", "a", "y", "x") in marks_of(report.evidence.comparisons).claims
+
+
+def test_without_influences_aupro_has_no_test_and_says_why(folder: Path) -> None:
+    settings = TabulateSettings(metrics=("image_auroc", "aupro_30"))
+    report = read_report(*write_full_study(folder, VALUES), settings)
+    rows = pick(report.evidence.comparisons, test="jackknife")
+    assert rows["p"].isna().all()
+    assert rows["note"].str.startswith("needs an anomaly map of both methods").all()
 
 
 @pytest.mark.parametrize("swap", [False, True])

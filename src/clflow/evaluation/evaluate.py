@@ -21,6 +21,7 @@ from clflow.detectors.registry import Method
 from clflow.detectors.runs import failure_of, load_run, run_notes
 from clflow.evaluation.measure import (
     CategoryScores,
+    Measurement,
     Metrics,
     measure,
     no_metrics,
@@ -28,11 +29,10 @@ from clflow.evaluation.measure import (
     record_mask,
 )
 from clflow.evaluation.overlays import write_overlays
-from clflow.evaluation.places import curves_name
+from clflow.evaluation.places import INFLUENCED, curves_name, influence_column
 from clflow.evaluation.settings import EvaluateSettings
 from clflow.files import write_bytes, write_json, write_text
 from clflow.metrics.curves import PixelCurves
-from clflow.metrics.pimo import Aupimo
 from clflow.paths import FEATURES, overlays_folder, result_path, scores_folder, seed_folder
 from clflow.progress import say
 
@@ -109,7 +109,7 @@ def _evaluate_seed(
         say(f"{label} failed, which the tables will show: {measured.failure}")
         return measured.failure
     folder, _ = _folders(subject)
-    _write_scores(folder / f"seed-{seed}.parquet", subject, scores, measured.aupimo)
+    _write_scores(folder / f"seed-{seed}.parquet", subject, scores, measured)
     _write_curves(folder / curves_name(seed), measured.curves)
     say(f"{label}: {_headline(measured.metrics)}")
     if measured.aupimo.undefined:
@@ -148,14 +148,22 @@ def _write_reasons(subject: Subject, failures: Mapping[int, str]) -> None:
         write_text(folder / "failed.txt", "".join(lines))
 
 
-def _write_scores(path: Path, subject: Subject, scores: CategoryScores, aupimo: Aupimo) -> None:
+def _write_scores(
+    path: Path, subject: Subject, scores: CategoryScores, measured: Measurement
+) -> None:
     manifest = subject.manifest
+    unknown = np.full(len(manifest.test), np.nan)
+    columns = {
+        influence_column(name): measured.influences.get(name, unknown) for name in INFLUENCED
+    }
     anomalies = validation_anomalies(subject.bank).paths
     synthetic = pd.DataFrame({"path": [path.name for path in anomalies]}).assign(
         split="synthetic", label=1, defect="synthetic", score=scores.synthetic
     )
     parts = [
-        _frame(manifest.test, scores.test.image_scores).assign(aupimo=aupimo.per_image),
+        _frame(manifest.test, scores.test.image_scores).assign(
+            aupimo=measured.aupimo.per_image, **columns
+        ),
         _frame(manifest.validation, scores.validation),
         synthetic,
     ]

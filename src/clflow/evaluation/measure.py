@@ -1,6 +1,6 @@
 """Metrics of one trained detector on one category."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,16 +33,17 @@ class CategoryScores:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Metrics by name, None where undefined, the AUPIMO of each test image, and curves to draw.
+    """Metrics by name, None where undefined, what each test image adds, and curves to draw.
 
-    `aupimo.per_image` [N] is NaN for good images and anomalous ones without a marked pixel. The
-    curves have at most `CURVE_POINTS` points, and are None where not defined. `failure` says why
-    there is no metric at all, None where there are some.
+    `aupimo.per_image` [N] is NaN for good images and anomalous ones without a marked pixel, the
+    influences by metric [N] for the latter. The curves have at most `CURVE_POINTS` points, and are
+    None where not defined. `failure` says why there is no metric at all, None where there are some.
     """
 
     metrics: Metrics
     aupimo: Aupimo
     curves: PixelCurves | None
+    influences: Mapping[str, np.ndarray]
     failure: str | None = None
 
 
@@ -58,7 +59,7 @@ def measure(
     failure = _not_finite(scores)
     if failure is not None:
         nothing = Aupimo(np.full(len(records), np.nan), failure)
-        return Measurement(no_metrics(), nothing, None, failure)
+        return Measurement(no_metrics(), nothing, None, {}, failure)
     labels = np.array([record.label for record in records])
     threshold = threshold_from_good(scores.validation, settings.threshold_quantile)
     found = _localisation(records, scores.test.anomaly_maps, root, settings)
@@ -115,10 +116,18 @@ def _localisation(
         pimo.add(scores, mask)
         measured.append(index)
     aupimo = pimo.measure()
-    per_image = np.full(len(records), np.nan)
-    per_image[measured] = aupimo.per_image
-    aupimo = replace(aupimo, per_image=per_image)
-    return Measurement(pixels.metrics(), aupimo, pixels.curves(CURVE_POINTS))
+    aupimo = replace(aupimo, per_image=_placed(aupimo.per_image, measured, len(records)))
+    known = _known(records, maps, root, settings)
+    moved = pixels.influences((scores, mask) for _, scores, mask in known)
+    influences = {name: _placed(own, measured, len(records)) for name, own in moved.items()}
+    return Measurement(pixels.metrics(), aupimo, pixels.curves(CURVE_POINTS), influences)
+
+
+def _placed(values: np.ndarray, places: Sequence[int], count: int) -> np.ndarray:
+    """Return `count` values that are NaN except at some places."""
+    every = np.full(count, np.nan)
+    every[list(places)] = values
+    return every
 
 
 def _known(

@@ -21,6 +21,7 @@ class DefectSteps:
     """Counts at each distinct defect score, from the highest to the lowest.
 
     Attributes:
+        levels: the scores themselves, [U].
         true_positives: defect scores at or above it, [U].
         overlap: weight of the defect scores at or above it over the weight of all, [U].
         good_above: good scores above it, [U].
@@ -28,6 +29,7 @@ class DefectSteps:
         good_total: all good scores.
     """
 
+    levels: NDArray[np.floating]
     true_positives: Counts
     overlap: Rates
     good_above: Counts
@@ -137,6 +139,7 @@ def defect_steps(
     overlap = np.cumsum(weight[order])
     below, not_above = _counts(good, levels)
     return DefectSteps(
+        levels=levels,
         true_positives=last_of_run + 1,
         overlap=overlap[last_of_run] / overlap[-1],
         good_above=len(good) - not_above,

@@ -1,13 +1,14 @@
 """Pixel-level localisation metrics over all test images of a category, exact."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.metrics.curves import DefectSteps, PixelCurves, defect_steps, require_limit
+from clflow.metrics.curves import DefectSteps, PixelCurves, Rates, defect_steps, require_limit
+from clflow.metrics.influence import Image, influences
 from clflow.metrics.inputs import pixel_scores, require_mask
+from clflow.metrics.regions import region_areas
 
 AUPRO_LIMITS = (0.3, 0.05)
 
@@ -15,13 +16,6 @@ AUPRO_LIMITS = (0.3, 0.05)
 def aupro_name(limit: float) -> str:
     """Return the metric name of AUPRO up to a false-positive rate, `aupro_05` for 0.05."""
     return f"aupro_{f'{100 * limit:g}'.zfill(2)}"
-
-
-def region_areas(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return for every defect pixel, in row order, the area of its 8-connected region in pixels."""
-    _, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    region = regions[mask]
-    return np.bincount(region).astype(np.int32)[region]
 
 
 class PixelScores:
@@ -80,6 +74,21 @@ class PixelScores:
         """Return at most `points` vertices of the ROC and PRO curves, or None if undefined."""
         steps = self._measured()
         return None if steps is None else steps.curves().thinned(points)
+
+    def influences(
+        self, images: Iterable[Image], limits: Sequence[float] = AUPRO_LIMITS
+    ) -> dict[str, Rates]:
+        """Return by metric how much each image moves it, [N]; nothing where none is defined.
+
+        Args:
+            images: map and mask of each image that was added, in any order.
+        """
+        steps = self._measured()
+        if steps is None:
+            return {}
+        auroc, aupro = influences(steps, images, limits)
+        names = map(aupro_name, limits)
+        return {"pixel_auroc": auroc, **dict(zip(names, aupro, strict=True))}
 
     def _measured(self) -> DefectSteps | None:
         if self._steps is None and self._good and self._defect:

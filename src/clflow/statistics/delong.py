@@ -99,6 +99,11 @@ def paired_test(first: Placements, second: Placements) -> PairedTest:
     """
     difference = first.auroc - second.auroc
     variance = _variance(first.anomalous - second.anomalous, first.good - second.good)
+    return z_test(difference, variance, min(len(first.anomalous), len(first.good)))
+
+
+def z_test(difference: float, variance: float, images: int) -> PairedTest:
+    """Test a difference by its variance, which is NaN if unknown; `images` of the smaller class."""
     if math.isnan(variance):
         return PairedTest(difference, math.nan, math.nan)
     if variance > _ZERO_VARIANCE:
@@ -107,8 +112,7 @@ def paired_test(first: Placements, second: Placements) -> PairedTest:
         return PairedTest(0.0, 0.0, 1.0)
     else:
         z = math.copysign(math.inf, difference)
-    least = 2.0 ** (1 - min(len(first.anomalous), len(first.good)))
-    return PairedTest(difference, z, max(least, float(2 * norm.sf(abs(z)))))
+    return PairedTest(difference, z, max(2.0 ** (1 - images), float(2 * norm.sf(abs(z)))))
 
 
 def _variance(anomalous: Values, good: Values) -> float:

@@ -1,7 +1,7 @@
 """The table of tests between methods: on the images of each category, and over categories."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -19,56 +19,32 @@ from clflow.statistics.comparison import (
     signed_rank,
     smallest_p,
 )
-from clflow.statistics.delong import paired_test, placements
-from clflow.tables.intervals import RESAMPLED
+from clflow.tables.category_tests import category_tests
+from clflow.tables.comparison import FRIEDMAN, NEMENYI, WILCOXON, Comparison
 from clflow.tables.metrics import METRICS
 from clflow.tables.scores import CategoryScores
 from clflow.tables.settings import TabulateSettings
 from clflow.tables.summary import OVERALL, Summary, summarize
 
-DELONG, WILCOXON, FRIEDMAN, NEMENYI = "delong", "wilcoxon", "friedman", "nemenyi"
-UNTESTED = "needs a score of both methods for every image and seed, and two images of each class"
 _TEXTS = ("dataset", "category", "metric", "test", "first", "second", "better", "note")
 _NUMBERS = ("difference", "statistic", "p", "p_adjusted")
 MINIMUM_METHODS = 3
 MINIMUM_CATEGORIES = 5
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One test; `difference` is the first method's value minus the second's, `n` what was counted.
-
-    An empty category is the test over categories, empty methods are all of them. `p_adjusted` is
-    Holm's, or Nemenyi's own; NaN, with a note, where a test is not defined. `better` is the method
-    that a significant test says is better, which need not be the one with the better mean.
-    """
-
-    dataset: str
-    category: str
-    metric: str
-    test: str
-    first: str = ""
-    second: str = ""
-    difference: float = np.nan
-    statistic: float = np.nan
-    p: float = np.nan
-    p_adjusted: float = np.nan
-    significant: bool = False
-    better: str = ""
-    n: int = 0
-    note: str = ""
-
-
 def comparison_table(
     results: pd.DataFrame, scores: Mapping[str, CategoryScores], settings: TabulateSettings
 ) -> pd.DataFrame:
-    """Return DeLong's test for each category and pair, and the tests over categories per metric.
+    """Return the tests of each category and pair, and those over categories, of each metric.
 
-    Holm adjusts over all of the table's DeLong tests, and over the pairs of a metric's Wilcoxon
+    On a category image AUROC has DeLong's test, other metrics the one by influence, if they have
+    any. Holm adjusts over all categories and pairs of a metric, and over the pairs of its Wilcoxon
     tests.
     """
-    rows = _adjusted(list(_delong(results, scores)), settings.significance)
+    rows: list[Comparison] = []
     for name in settings.metrics:
+        found = list(category_tests(results, scores, name))
+        rows += _adjusted(found, settings.significance)
         if METRICS[name].better is not None:
             dataset = results["dataset"].iloc[0]
             rows += over_categories(dataset, summarize(results, name), settings.significance)
@@ -117,21 +93,6 @@ def rankable(values: NDArray[np.float64]) -> bool:
     """Return whether there are enough methods and categories to compare mean ranks."""
     categories, methods = values.shape
     return methods >= MINIMUM_METHODS and categories >= MINIMUM_CATEGORIES
-
-
-def _delong(results: pd.DataFrame, scores: Mapping[str, CategoryScores]) -> Iterator[Comparison]:
-    seeds = [int(seed) for seed in results["seed"].unique()]
-    methods, dataset = results["method"].unique(), results["dataset"].iloc[0]
-    for category in results["category"].unique():
-        own = scores[category]
-        models = {method: own.models(method, seeds) for method in methods}
-        placed = {m: placements(own.labels, s) for m, s in models.items() if s is not None}
-        for first, second in combinations(methods, 2):
-            row = Comparison(dataset, category, RESAMPLED, DELONG, first, second, n=len(own.labels))
-            if first in placed and second in placed:
-                test = paired_test(placed[first], placed[second])
-                row = replace(row, **vars(test), better=first if test.difference > 0 else second)
-            yield row if not np.isnan(row.p) else replace(row, note=UNTESTED)
 
 
 def _wilcoxon(

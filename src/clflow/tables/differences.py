@@ -4,14 +4,30 @@ import math
 
 import pandas as pd
 
-from clflow.tables.comparisons import DELONG, FRIEDMAN, WILCOXON
+from clflow.tables.comparison import BY_CATEGORY, DELONG, FRIEDMAN, WILCOXON
+from clflow.tables.intervals import RESAMPLED
 from clflow.tables.metrics import METRICS
 from clflow.tables.summary import UNDEFINED
 
 
-def category_differences(comparisons: pd.DataFrame, digits: int) -> pd.DataFrame | None:
-    """Return a row per category and a column per pair: difference of image AUROC and p-value."""
-    return _by_pair(comparisons[comparisons["test"] == DELONG], "category", "Category", digits)
+def category_differences(comparisons: pd.DataFrame, digits: int) -> dict[str, pd.DataFrame]:
+    """Return by metric a row per category and a column per pair: difference and p-value."""
+    rows = comparisons[comparisons["test"].isin(BY_CATEGORY)]
+    tables = {
+        str(metric): _by_pair(own, "category", "Category", digits)
+        for metric, own in rows.groupby("metric", sort=False)
+        if own["p"].notna().any() or own["test"].eq(DELONG).all()
+    }
+    return {metric: table for metric, table in tables.items() if table is not None}
+
+
+def difference_lead(metric: str) -> str:
+    """Return what a table of differences on categories shows."""
+    test = "DeLong's" if metric == RESAMPLED else "the jackknife's"
+    return (
+        f"{METRICS[metric].title}, with the p-value of {test} paired test, adjusted by Holm for "
+        "all tests of this table"
+    )
 
 
 def metric_differences(comparisons: pd.DataFrame, digits: int) -> pd.DataFrame | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from clflow.tables.comparisons import DELONG, WILCOXON, comparison_table
+from clflow.tables.comparison import BY_CATEGORY, WILCOXON
+from clflow.tables.comparisons import comparison_table
 from clflow.tables.flags import Flag, flags_of
 from clflow.tables.intervals import interval_table
 from clflow.tables.marks import Claim, Marks
@@ -42,9 +43,10 @@ def gather_evidence(
 def marks_of(comparisons: pd.DataFrame, flags: Sequence[Flag] = ()) -> Marks:
     """Return the marks of a table of tests and of flags; a mean has the flags of its categories.
 
-    Tests of categories are DeLong's, of means over categories Wilcoxon's, both adjusted by Holm.
+    Tests of means over categories are Wilcoxon's; all are adjusted by Holm.
     """
-    tested = comparisons[comparisons["significant"] & comparisons["test"].isin([DELONG, WILCOXON])]
+    used = comparisons["test"].isin([*BY_CATEGORY, WILCOXON])
+    tested = comparisons[comparisons["significant"] & used]
     claims = (_claim(row) for row in tested.to_dict("records"))
     places = ((place, flag.method) for flag in flags for place in (flag.category, OVERALL))
     return Marks(frozenset(claims), frozenset(places))

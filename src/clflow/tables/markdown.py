@@ -6,7 +6,12 @@ import pandas as pd
 
 from clflow.tables.beside import LEAD, TITLE, beside_tables
 from clflow.tables.beside import remarks as published_remarks
-from clflow.tables.differences import category_differences, metric_differences, remarks
+from clflow.tables.differences import (
+    category_differences,
+    difference_lead,
+    metric_differences,
+    remarks,
+)
 from clflow.tables.flags import MARK
 from clflow.tables.notes import count_table, evidence_lines, notes, protocol_lines, words
 from clflow.tables.report import Diagnosis, Report, interval_cells
@@ -73,21 +78,19 @@ def _intervals(report: Report) -> str:
 def _differences(report: Report) -> list[str]:
     comparisons, digits = report.evidence.comparisons, report.settings.digits
     by_category = category_differences(comparisons, digits)
-    if by_category is None:
+    if not by_category:
         return []
     by_metric = metric_differences(comparisons, digits)
     over = []
     if by_metric is not None:
         start = "Means over categories, with the p-value of Wilcoxon's test over categories, "
         over = [start + "adjusted by Holm for all pairs:", table_text(by_metric)]
-    return [
-        "## Differences",
-        "Image AUROC, with the p-value of DeLong's paired test, adjusted by Holm for all tests "
-        "of this table:",
-        table_text(by_category),
-        *over,
-        bullets(remarks(comparisons)),
+    by_image = [
+        block
+        for metric, table in by_category.items()
+        for block in (f"{difference_lead(metric)}:", table_text(table))
     ]
+    return ["## Differences", *by_image, *over, bullets(remarks(comparisons))]
 
 
 def _published(report: Report) -> list[str]:

@@ -50,9 +50,10 @@ def evidence_lines(report: Report) -> list[str]:
         "seeds or categories.",
         "Marks: best and runner-up of a row are marked where the adjusted p-value is below "
         f"{settings.significance:g}. On a category this is DeLong's paired test of image AUROC, "
-        "averaged over seeds, adjusted by Holm for all categories and pairs; for a mean it is "
-        "Wilcoxon's signed-rank test over categories, adjusted by Holm for all pairs. What is not "
-        "tested is not marked: other metrics on a category never are.",
+        "of pixel AUROC and AUPRO a paired test by the influence of each image (infinitesimal "
+        "jackknife), averaged over seeds, adjusted by Holm for all categories and pairs of the "
+        "metric; for a mean it is Wilcoxon's signed-rank test over categories, adjusted by Holm "
+        "for all pairs. What is not tested is not marked: other metrics on a category never are.",
     ]
 
 

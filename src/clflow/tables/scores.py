@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clflow.errors import DataError
+from clflow.evaluation.places import INFLUENCED, influence_column
 from clflow.statistics.delong import placements
 from clflow.tables.runs import Run
 
@@ -23,11 +24,13 @@ _TOLERANCE = 1e-9
 class CategoryScores:
     """Test images [N: path, label, defect] and their scores [N] by method and seed.
 
-    A run that failed has no entry; without any run there are no images either.
+    `moves` are influences [N] on metrics by method, seed and metric, NaN for images that have no
+    part in it. A run that failed has no entry; without any run there are no images either.
     """
 
     images: pd.DataFrame
     by_run: Mapping[tuple[str, int], NDArray[np.float64]]
+    moves: Mapping[tuple[str, int, str], NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def labels(self) -> NDArray[np.int_]:
@@ -39,6 +42,15 @@ class CategoryScores:
         found = [self.by_run[method, seed] for seed in seeds if (method, seed) in self.by_run]
         complete = len(found) == len(seeds) and bool(np.isfinite(found).all())
         return np.stack(found) if complete and set(self.labels) == {0, 1} else None
+
+    def influences(
+        self, method: str, metric: str, seeds: Sequence[int]
+    ) -> NDArray[np.float64] | None:
+        """Return the influence of each image [N] on a metric, mean over seeds; None if unknown."""
+        keys = [(method, seed, metric) for seed in seeds]
+        if not all(key in self.moves for key in keys):
+            return None
+        return np.asarray(np.mean([self.moves[key] for key in keys], axis=0))
 
 
 def score_file(folder: Path, method: str, category: str, seed: int) -> Path:
@@ -97,7 +109,7 @@ def _run_of(column: str) -> tuple[str, int]:
 
 def _read_category(folder: Path, runs: Sequence[Run]) -> CategoryScores:
     images: pd.DataFrame | None = None
-    by_run = {}
+    by_run, moves = {}, {}
     for run in runs:
         for seed in run.whole_seeds:
             path = score_file(folder, run.method, run.category, seed)
@@ -105,16 +117,23 @@ def _read_category(folder: Path, runs: Sequence[Run]) -> CategoryScores:
             images = table[IMAGE_COLUMNS] if images is None else images
             _check_same_images(table[IMAGE_COLUMNS], images, path)
             by_run[run.method, seed] = table["score"].to_numpy(dtype=np.float64)
+            for metric in INFLUENCED:
+                if influence_column(metric) in table:
+                    found = table[influence_column(metric)].to_numpy(dtype=np.float64)
+                    moves[run.method, seed, metric] = found
             _check_auroc(table, run.seeds[seed]["image_auroc"], path)
-    return CategoryScores(pd.DataFrame(columns=IMAGE_COLUMNS) if images is None else images, by_run)
+    nothing = pd.DataFrame(columns=IMAGE_COLUMNS)
+    return CategoryScores(nothing if images is None else images, by_run, moves)
 
 
 def _read_file(path: Path) -> pd.DataFrame:
-    columns = [*IMAGE_COLUMNS, "split", "score"]
     try:
-        table = pd.read_parquet(path, columns=columns)
-    except (OSError, ValueError, KeyError) as error:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"cannot read raw scores {path}: {error}; {_REMEDY}") from error
+    missing = {*IMAGE_COLUMNS, "split", "score"} - set(table)
+    if missing:
+        raise DataError(f"raw scores {path} lack {', '.join(sorted(missing))}; {_REMEDY}")
     return table[table["split"] == "test"].reset_index(drop=True)
 
 
