@@ -20,7 +20,7 @@ from clflow.metrics.regions import region_areas
 Image = tuple[NDArray[np.floating], NDArray[np.bool_] | None]
 
 
-class Area:
+class CurveArea:
     """The area under one curve of all images, and what single pixels add to it.
 
     Args:
@@ -59,16 +59,17 @@ def influences(
         images: anomaly map and mask of each, the mask None for a good image.
     """
     levels = steps.levels[::-1]
-    areas = [Area(steps, _gains(steps.true_positives), 1.0)]
-    areas += [Area(steps, _gains(steps.overlap), limit) for limit in limits]
+    areas = [CurveArea(steps, _gains(steps.true_positives), 1.0)]
+    areas += [CurveArea(steps, _gains(steps.overlap), limit) for limit in limits]
     good, defect, totals = [], [], np.zeros(len(areas))
-    for score_map, mask in images:
+    for score_map, known in images:
         scores = pixel_scores(score_map)
-        ranked = np.sort(scores[~mask] if mask is not None else scores, axis=None)
+        mask = np.zeros(scores.shape, dtype=bool) if known is None else known
+        ranked = np.sort(scores[~mask])
         bounds = np.searchsorted(levels, ranked), np.searchsorted(levels, ranked, "right")
         good.append([area.of_good(*bounds) for area in areas])
         weights = _weights(mask, len(limits))
-        places = np.searchsorted(levels, scores[mask] if mask is not None else scores[:0, 0])
+        places = np.searchsorted(levels, scores[mask])
         defect.append([a.of_defects(places, w) for a, w in zip(areas, weights, strict=True)])
         totals += [own.sum() for own in weights]
     found = np.array(good).T + np.array(defect).T / totals[:, None]
@@ -79,7 +80,7 @@ def _gains(rising: NDArray[np.floating] | NDArray[np.integer]) -> Rates:
     return np.diff(rising, prepend=0) / float(rising[-1])
 
 
-def _weights(mask: NDArray[np.bool_] | None, limits: int) -> list[Rates]:
+def _weights(mask: NDArray[np.bool_], limits: int) -> list[Rates]:
     """Return the weights of the defect pixels: alike for AUROC, by region for each AUPRO."""
-    areas = np.empty(0) if mask is None else region_areas(mask)
+    areas = region_areas(mask)
     return [np.ones(len(areas)), *[1.0 / areas] * limits]
