@@ -13,6 +13,7 @@ from clflow.files import (
     atomic_folder,
     atomic_path,
     digest_of,
+    remove_folder,
     sha256_of,
     write_bytes,
     write_json,
@@ -121,3 +122,13 @@ def test_what_a_killed_run_left_is_not_taken_over(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "folder") as partial:
         assert names(partial) == []
     assert names(tmp_path) == ["folder"]
+
+
+def test_a_folder_is_removed_with_its_content_or_there_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    remove_folder(tmp_path / "a")
+    remove_folder(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="file"):
+        remove_folder(tmp_path / "file")

@@ -83,6 +83,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all that is in it, if there is one.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    try:
+        if path.exists():
+            shutil.rmtree(path)
+    except OSError as error:
+        raise _storage_error(path, error) from error
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces `path` when the block ends without an error.
@@ -92,13 +105,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_folder(partial)
         partial.mkdir(parents=True)
         yield partial
-        if path.exists():
-            shutil.rmtree(path)
+        remove_folder(path)
         partial.rename(path)
     except OSError as error:
         raise _storage_error(path, error) from error
     finally:
+        # the error that led here says more than one of cleaning up
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,6 +1,5 @@
 """The download stage: put a study's images where the next stages find them."""
 
-import shutil
 from pathlib import Path
 
 from clflow.data.catalog import Archive, Dataset, dataset_names, load_dataset, load_textures
@@ -9,7 +8,7 @@ from clflow.data.download_settings import DownloadSettings
 from clflow.data.extract import extract_archive
 from clflow.demo.render import render_demo
 from clflow.errors import DataError, SettingsError
-from clflow.files import write_json
+from clflow.files import remove_folder, write_json
 from clflow.paths import ARCHIVES, TEXTURES, raw_folder
 from clflow.progress import say
 
@@ -48,7 +47,7 @@ def acquire_textures(name: str) -> None:
     """
     record: dict[str, object] = {"origin": "none"}
     if name == "none":
-        shutil.rmtree(TEXTURES, ignore_errors=True)
+        remove_folder(TEXTURES)
     else:
         textures = load_textures(name)
         record = _unpack(fetch_archive(textures, ARCHIVES), TEXTURES, textures)
@@ -68,7 +67,7 @@ def _use_folder(root: Path) -> dict[str, object]:
 
 def _render(folder: Path, settings: DownloadSettings, workers: int) -> dict[str, object]:
     (folder / RECORD).unlink(missing_ok=True)
-    shutil.rmtree(folder / IMAGES, ignore_errors=True)
+    remove_folder(folder / IMAGES)
     render_demo(folder / IMAGES, settings.demo_seed, settings.demo, workers)
     rendered = settings.demo.model_dump(mode="json")
     return {"origin": "rendered", "seed": settings.demo_seed} | rendered

@@ -5,7 +5,6 @@ metrics are undefined, and the reason is kept.
 """
 
 import io
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from clflow.evaluation.measure import (
 from clflow.evaluation.overlays import write_overlays
 from clflow.evaluation.places import INFLUENCED, curves_name, influence_column
 from clflow.evaluation.settings import EvaluateSettings
-from clflow.files import write_bytes, write_json, write_text
+from clflow.files import remove_folder, write_bytes, write_json, write_text
 from clflow.metrics.curves import PixelCurves
 from clflow.paths import FEATURES, overlays_folder, result_path, scores_folder, seed_folder
 from clflow.progress import say
@@ -66,8 +65,7 @@ def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings)
     method, category = subject.method.name, subject.manifest.category
     models = {seed: seed_folder(subject.study, method, category, seed) for seed in seeds}
     for folder in _folders(subject):
-        if folder.exists():
-            shutil.rmtree(folder)
+        remove_folder(folder)
     metrics: dict[int, Metrics] = {}
     failures: dict[int, str] = {}
     rules: dict[str, str] = {}
