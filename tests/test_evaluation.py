@@ -308,7 +308,7 @@ def test_a_folder_that_cannot_be_removed_is_an_error(subject: Subject) -> None:
     folder = scores_folder("small", "bright", "widget")
     folder.parent.mkdir(parents=True)
     folder.write_text("not a folder")
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(StorageError, match="widget"):
         evaluate(subject, (0,), INPUT)
     assert folder.read_text() == "not a folder"
     assert not result_path("small", "bright", "widget").exists()
