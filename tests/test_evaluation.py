@@ -21,6 +21,7 @@ from clflow.data.settings import PrepareSettings
 from clflow.data.source import ArrayImages, FileImages, ImageSource
 from clflow.detectors.protocol import Scores, TrainingData, Workspace
 from clflow.detectors.runs import Run, train_seeds
+from clflow.errors import StorageError
 from clflow.evaluation.evaluate import Subject, evaluate
 from clflow.evaluation.measure import CURVE_POINTS, record_mask
 from clflow.evaluation.settings import EvaluateSettings
