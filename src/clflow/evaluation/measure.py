@@ -110,14 +110,16 @@ def _synthetic(scores: CategoryScores) -> Mapping[str, float | None]:
 def _localisation(
     records: tuple[Record, ...], maps: np.ndarray, root: Path, settings: EvaluateSettings
 ) -> Measurement:
+    masks = [record_mask(record, root) for record in records]
     pixels, pimo, measured = PixelScores(), PimoScores(), []
-    for index, scores, mask in _known(records, maps, root, settings):
+    for index, scores, mask in _known(records, maps, masks, settings):
         pixels.add(scores, mask)
         pimo.add(scores, mask)
         measured.append(index)
     aupimo = pimo.measure()
     aupimo = replace(aupimo, per_image=_placed(aupimo.per_image, measured, len(records)))
-    known = _known(records, maps, root, settings)
+    # aligned once more: all maps at the masks' native size would be another copy in memory
+    known = _known(records, maps, masks, settings)
     moved = pixels.influences((scores, mask) for _, scores, mask in known)
     influences = {name: _placed(own, measured, len(records)) for name, own in moved.items()}
     return Measurement(pixels.metrics(), aupimo, pixels.curves(CURVE_POINTS), influences)
@@ -131,11 +133,14 @@ def _placed(values: np.ndarray, places: Sequence[int], count: int) -> np.ndarray
 
 
 def _known(
-    records: tuple[Record, ...], maps: np.ndarray, root: Path, settings: EvaluateSettings
+    records: tuple[Record, ...],
+    maps: np.ndarray,
+    masks: Sequence[np.ndarray | None],
+    settings: EvaluateSettings,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
     """Yield index, map and mask of the images of which it is known where the defects are."""
-    for index, (record, anomaly_map) in enumerate(zip(records, maps, strict=True)):
-        scores, mask = _aligned(record, anomaly_map, record_mask(record, root), settings)
+    for index, (record, anomaly_map, own) in enumerate(zip(records, maps, masks, strict=True)):
+        scores, mask = _aligned(record, anomaly_map, own, settings)
         # a tiny defect may vanish at the input size: its pixels are not good ones either
         if not record.label or (mask is not None and mask.any()):
             yield index, scores, mask

@@ -4,19 +4,19 @@ import math
 
 import pandas as pd
 
-from clflow.tables.comparison import BY_CATEGORY, DELONG, FRIEDMAN, WILCOXON
+from clflow.tables.comparison import BY_CATEGORY, FRIEDMAN, WILCOXON
 from clflow.tables.intervals import RESAMPLED
 from clflow.tables.metrics import METRICS
 from clflow.tables.summary import UNDEFINED
 
 
 def category_differences(comparisons: pd.DataFrame, digits: int) -> dict[str, pd.DataFrame]:
-    """Return by metric a row per category and a column per pair: difference and p-value."""
+    """Return by tested metric a row per category and a column per pair: difference and p-value."""
     rows = comparisons[comparisons["test"].isin(BY_CATEGORY)]
     tables = {
         str(metric): _by_pair(own, "category", "Category", digits)
         for metric, own in rows.groupby("metric", sort=False)
-        if own["p"].notna().any() or own["test"].eq(DELONG).all()
+        if own["p"].notna().any()
     }
     return {metric: table for metric, table in tables.items() if table is not None}
 
