@@ -116,7 +116,7 @@ def test_features_beyond_half_precision_are_refused(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        store.backbone, "forward", lambda images: [torch.full((len(images), 1, 4, 4), 1e6)]
+        Backbone, "forward", lambda _, images: [torch.full((len(images), 1, 4, 4), 1e6)]
     )
     with pytest.raises(DataError, match="beyond half precision"):
         store.features(IMAGES, "features", None)
