@@ -4,10 +4,12 @@ import pytest
 import torch
 from FrEIA.modules import AllInOneBlock
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from clflow.flows.coupling import LocalAffineCoupling
 from clflow.flows.flow import Flow2d
 from clflow.flows.settings import CouplingSettings
+from clflow.flows.subnets import ChannelMixing
 
 PAPER = CouplingSettings(
     steps=8,
@@ -130,6 +132,12 @@ def test_paper_block_has_as_many_trained_parameters_as_freia_counts() -> None:
     )
     trained = sum(value.numel() for value in reference.parameters() if value.requires_grad)
     assert sum(value.numel() for value in flow.parameters()) == trained
+
+
+def test_channels_are_mixed_as_by_a_pointwise_convolution() -> None:
+    layer = ChannelMixing(5, 7, 1).double()
+    x = torch.randn(3, 5, 4, 2, dtype=torch.float64, generator=seeded())
+    torch.testing.assert_close(layer(x), conv2d(x, layer.weight, layer.bias))
 
 
 def test_identity_start_is_the_identity_up_to_permutation() -> None:
