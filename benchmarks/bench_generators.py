@@ -26,7 +26,7 @@ from clflow.metrics.image import image_metrics
 from clflow.params import parse, read_params, section
 from clflow.paths import FEATURES, manifest_path
 from clflow.progress import say
-from clflow.stage import use_deterministic_torch, worker_count
+from clflow.stage import prepare_torch, worker_count
 from clflow.study.settings import StudySettings
 from clflow.synthesis.bank import write_bank
 from clflow.synthesis.registry import GENERATORS, MIXTURE
@@ -102,7 +102,7 @@ def trials(trial: Trial, method: str, seed: int) -> Iterator[dict[str, float | s
 
 def main(categories: list[str], method: str = "clflow", seed: int = 0) -> None:
     """Print one row per category and generator as Markdown."""
-    use_deterministic_torch()
+    prepare_torch()
     study = parse(StudySettings, section(read_params(), "study"), "study")
     rows: list[dict[str, float | str | None]] = []
     for category in categories:

@@ -38,7 +38,7 @@ from clflow.detectors.nsa.training import Loop, Task
 from clflow.detectors.registry import find_method
 from clflow.params import parse, read_params, section
 from clflow.paths import bank_folder, manifest_path
-from clflow.stage import use_deterministic_torch
+from clflow.stage import prepare_torch
 from clflow.study.settings import StudySettings
 
 SCORED = 32
@@ -129,7 +129,7 @@ def main(
     processor_time: bool = False,
 ) -> None:
     """Print one row per category and precision as Markdown."""
-    use_deterministic_torch()
+    prepare_torch()
     cv2.setNumThreads(1)
     if threads is not None:
         torch.set_num_threads(threads)

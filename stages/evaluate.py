@@ -11,12 +11,12 @@ from clflow.evaluation.settings import EvaluateSettings
 from clflow.files import sha256_of
 from clflow.params import parse, section
 from clflow.paths import bank_folder, manifest_path
-from clflow.stage import stage, track, use_deterministic_torch
+from clflow.stage import prepare_torch, stage, track
 
 
 def main(method: str, category: str) -> None:
     with stage() as (study, params):
-        use_deterministic_torch()
+        prepare_torch()
         bank = bank_folder(study.name, category)
         subject = Subject(
             study=study.name,

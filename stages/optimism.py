@@ -13,12 +13,12 @@ from clflow.optimism.observe import Observed, observe
 from clflow.optimism.settings import OptimismSettings
 from clflow.params import parse, section
 from clflow.paths import bank_folder, manifest_path
-from clflow.stage import stage, use_deterministic_torch
+from clflow.stage import prepare_torch, stage
 
 
 def main(method: str, category: str) -> None:
     with stage() as (study, params):
-        use_deterministic_torch()
+        prepare_torch()
         bank, found = bank_folder(study.name, category), find_method(method)
         settings = found.complete(section(params, f"train.{method}"))
         subject = Subject(

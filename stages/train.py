@@ -12,12 +12,12 @@ from clflow.files import sha256_of
 from clflow.params import section
 from clflow.paths import bank_folder, manifest_path, model_folder
 from clflow.progress import say
-from clflow.stage import stage, track, use_deterministic_torch
+from clflow.stage import prepare_torch, stage, track
 
 
 def main(method: str, category: str) -> None:
     with stage() as (study, params):
-        use_deterministic_torch()
+        prepare_torch()
         manifest = read_manifest(manifest_path(study.name, category))
         bank = bank_folder(study.name, category)
         found = find_method(method)

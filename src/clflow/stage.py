@@ -32,8 +32,10 @@ def stage() -> Iterator[tuple[StudySettings, dict[str, Any]]]:
         raise SystemExit(1) from error
 
 
-def use_deterministic_torch() -> None:
-    """Make torch refuse operations whose result varies from run to run."""
+def prepare_torch() -> None:
+    """Make torch refuse operations whose result varies from run to run, and keep freed memory."""
+    # by name: memory cannot change what a stage writes
+    import_module("clflow.allocator").keep_freed_memory()
     # as use_deterministic_algorithms(True), without importing the compiler
     import_module("torch").set_deterministic_debug_mode("error")
 

@@ -36,7 +36,7 @@ from clflow.files import write_json
 from clflow.params import parse
 from clflow.paths import bank_folder, manifest_path
 from clflow.progress import say
-from clflow.stage import use_deterministic_torch
+from clflow.stage import prepare_torch
 
 Result = TypeVar("Result")
 
@@ -51,7 +51,8 @@ PROTOCOL = {
     "GPU also the highest allocation of torch",
     "latency": "detector: from decoded images at their own size to scores and maps in memory, "
     "resizing and transfers included, no file read or hashed; backbone: the same images, resized "
-    "before, to feature maps; calls in turn after warm-up, synchronised; ratio of the medians",
+    "before, to feature maps, by the network as timm builds it; calls in turn after warm-up, "
+    "synchronised; ratio of the medians",
 }
 
 
@@ -160,7 +161,7 @@ def score(job: Job, folder: Path) -> Scoring:
 
 def _prepare(job: Job) -> tuple[Method, torch.device, int]:
     """Return the method, the device and the memory that the program takes before any work."""
-    use_deterministic_torch()
+    prepare_torch()
     use_threads(job.timing.threads)
     method, device = find_method(job.method), pick_device()
     method.detector_class()
