@@ -15,10 +15,11 @@ from clflow.backbones.settings import BackboneSettings
 from clflow.data.images import resize_image
 from clflow.data.source import ArrayImages
 from clflow.detectors.flow import features as module
-from clflow.detectors.flow.features import FeatureStore, as_levels, resample
+from clflow.detectors.flow.features import FeatureStore, Upsampling, as_levels, resample
 from clflow.errors import DataError
 
 IMAGES = ArrayImages(grain(5, 0))
+UPSAMPLING: tuple[Upsampling, ...] = ("nearest", "bilinear")
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +123,18 @@ def test_features_beyond_half_precision_are_refused(
         store.features(IMAGES, "features", None)
 
 
-def test_fusion_averages_finer_levels_and_interpolates_coarser_ones() -> None:
+def test_fusion_averages_finer_levels_and_repeats_coarser_ones() -> None:
     fine = np.arange(16, dtype=np.float16).reshape(1, 1, 4, 4)
     same = np.ones((1, 1, 2, 2), np.float16)
     coarse = np.full((1, 1, 1, 1), 7, np.float16)
     (fused,) = as_levels([fine, same, coarse], slice(0, 1), 2)
     assert fused[0].tolist() == [[[2.5, 4.5], [10.5, 12.5]], [[1, 1], [1, 1]], [[7, 7], [7, 7]]]
+
+
+def test_coarser_levels_are_repeated_or_interpolated() -> None:
+    coarse = np.array([0, 4], np.float16).reshape(1, 1, 1, 2).repeat(2, 2)
+    rows = [as_levels([coarse], slice(0, 1), 4, how)[0][0, 0, 0] for how in UPSAMPLING]
+    assert [row.tolist() for row in rows] == [[0, 0, 4, 4], [0, 1, 3, 4]]
 
 
 def test_without_a_grid_levels_stay_apart() -> None:

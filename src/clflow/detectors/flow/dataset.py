@@ -41,11 +41,16 @@ class TrainingFeatures:
     negatives: NegativeFeatures | None
 
 
-def gather(features: Sequence[np.ndarray], grid: int | None) -> list[Tensor]:
+def fused(features: Sequence[np.ndarray], rows: slice, settings: FlowSettings) -> list[Tensor]:
+    """Return some images' maps as float32, as many levels as the detector has."""
+    return as_levels(features, rows, settings.grid, settings.upsampling)
+
+
+def gather(features: Sequence[np.ndarray], settings: FlowSettings) -> list[Tensor]:
     """Return all images' maps, fused if asked for, as float16 [N, C, H, W] in memory."""
     count = len(features[0])
     starts = range(0, count, _BATCH)
-    batches = [as_levels(features, slice(start, start + _BATCH), grid) for start in starts]
+    batches = [fused(features, slice(start, start + _BATCH), settings) for start in starts]
     return [torch.cat([level.half() for level in levels]) for levels in zip(*batches, strict=True)]
 
 

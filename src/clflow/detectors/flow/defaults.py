@@ -11,6 +11,7 @@ PUBLISHED: dict[str, dict[str, Any] | int | str | None] = {
     "aspect": "stretch",
     "alignment": NO_ALIGNMENT,
     "grid": None,
+    "upsampling": "nearest",
     "normalization": {
         "mean": "global",
         "covariance": "diagonal",

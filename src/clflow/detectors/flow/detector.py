@@ -23,12 +23,13 @@ from clflow.detectors.device import pick_device
 from clflow.detectors.flow.dataset import (
     TrainingFeatures,
     fit_normalizations,
+    fused,
     gather,
     negative_features,
     normalize_for_training,
 )
 from clflow.detectors.flow.density import LevelDensity
-from clflow.detectors.flow.features import BATCH_SIZE, FeatureStore, as_levels
+from clflow.detectors.flow.features import BATCH_SIZE, FeatureStore
 from clflow.detectors.flow.normalization import Normalization
 from clflow.detectors.flow.scoring import anomaly_maps, image_scores
 from clflow.detectors.flow.settings import FlowSettings
@@ -105,9 +106,7 @@ class FlowDetector:
         features = self.store.features(found.images, "features to score", workspace.features)
         maps = torch.cat(
             [
-                self._maps(
-                    as_levels(features, slice(start, start + BATCH_SIZE), self.settings.grid)
-                )
+                self._maps(fused(features, slice(start, start + BATCH_SIZE), self.settings))
                 for start in range(0, len(images), BATCH_SIZE)
             ]
         )
@@ -146,7 +145,7 @@ class FlowDetector:
         return posed(self.alignment_, images, self.settings.image_size, label)
 
     def _gathered(self, images: ImageSource, label: str, workspace: Workspace) -> list[Tensor]:
-        return gather(self.store.features(images, label, workspace.features), self.settings.grid)
+        return gather(self.store.features(images, label, workspace.features), self.settings)
 
     def _new_densities(self, channels: list[int], seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)

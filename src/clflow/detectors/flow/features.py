@@ -5,6 +5,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from clflow.data.source import ImageSource
 from clflow.errors import DataError
 from clflow.files import atomic_folder, digest_of, source_digest
 from clflow.progress import track
+
+Upsampling = Literal["nearest", "bilinear"]
 
 BATCH_SIZE = 16
 _READ_AHEAD = 8 * BATCH_SIZE
@@ -156,27 +159,33 @@ def _evict(cache: Path, limit: int) -> None:
         total -= size
 
 
-def as_levels(features: Sequence[np.ndarray], rows: slice, grid: int | None) -> list[Tensor]:
+def as_levels(
+    features: Sequence[np.ndarray],
+    rows: slice,
+    grid: int | None,
+    upsampling: Upsampling = "nearest",
+) -> list[Tensor]:
     """Return some images' maps as float32, fused on one grid if one is given.
 
-    Finer levels are averaged down, coarser ones interpolated bilinearly, channels concatenated.
+    Finer levels are averaged down, coarser ones repeated or interpolated, channels concatenated.
 
     Args:
         features: per level float16 [N, C, H, W].
         rows: which images.
         grid: cells per side of the fused map, or None.
+        upsampling: how coarser levels are brought to the grid.
     """
     # one memory order: convolutions round differently in another
     levels = [torch.from_numpy(np.array(level[rows], order="C")).float() for level in features]
     if grid is None:
         return levels
-    return [torch.cat([resample(level, (grid, grid)) for level in levels], dim=1)]
+    return [torch.cat([resample(level, (grid, grid), upsampling) for level in levels], dim=1)]
 
 
-def resample(level: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return maps [N, C, H, W] of another size: averaged where it is less, else bilinear."""
+def resample(level: Tensor, size: tuple[int, int], upsampling: Upsampling = "bilinear") -> Tensor:
+    """Return maps [N, C, H, W] of another size: averaged where it is less, else upsampled."""
     height, width = level.shape[2:]
     grown = (max(height, size[0]), max(width, size[1]))
     if grown != (height, width):
-        level = interpolate(level, size=grown, mode="bilinear", align_corners=False)
+        level = interpolate(level, size=grown, mode=upsampling)
     return level if grown == size else adaptive_avg_pool2d(level, size)

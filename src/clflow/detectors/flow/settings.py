@@ -136,7 +136,8 @@ class FlowSettings(_Settings):
     `image_size`² is the area of the input, a square unless `aspect` keeps the image's shape, which
     the bank should then keep too (`synthesize.aspect`); `alignment` brings images that the
     detector sees as squares into one pose first. `grid` fuses all levels into one map of
-    grid x grid cells; null keeps one flow per level.
+    grid x grid cells, where the cells of coarser levels are repeated (`upsampling` nearest) or
+    interpolated bilinearly; null keeps one flow per level.
     """
 
     backbone: BackboneSettings
@@ -144,6 +145,7 @@ class FlowSettings(_Settings):
     aspect: Literal["keep", "stretch"]
     alignment: ImageAlignmentSettings
     grid: int | None = Field(ge=2)
+    upsampling: Literal["nearest", "bilinear"]
     normalization: NormalizationSettings
     flow: CouplingSettings
     cells: CellSettings

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
+from clflow.detectors.flow.features import as_levels
 from clflow.detectors.fyd.settings import DensitySettings
 from clflow.errors import SettingsError
 
@@ -41,16 +41,5 @@ def embed(levels: Sequence[np.ndarray], channels: Tensor, grid: int | None) -> T
     """
     size = grid or max(level.shape[-1] for level in levels)
     starts = range(0, len(levels[0]), _CHUNK)
-    batches = [[level[start : start + _CHUNK] for level in levels] for start in starts]
-    return torch.cat([_embed_batch(batch, channels, size) for batch in batches])
-
-
-def _embed_batch(levels: Sequence[np.ndarray], channels: Tensor, size: int) -> Tensor:
-    maps = [_regrid(torch.from_numpy(np.array(level)).float(), size) for level in levels]
-    return torch.cat(maps, 1)[:, channels].half()
-
-
-def _regrid(maps: Tensor, size: int) -> Tensor:
-    if maps.shape[-1] > size:
-        return adaptive_avg_pool2d(maps, size)
-    return interpolate(maps, size=(size, size), mode="nearest")
+    batches = [as_levels(levels, slice(start, start + _CHUNK), size)[0] for start in starts]
+    return torch.cat([batch[:, channels].half() for batch in batches])
