@@ -22,7 +22,14 @@ from clflow.detectors.device import pick_device
 from clflow.detectors.protocol import Detector, TrainingData, Workspace
 from clflow.detectors.registry import Method
 from clflow.errors import TrainingError
-from clflow.files import atomic_folder, digest_of, source_digest, write_json, write_text
+from clflow.files import (
+    atomic_folder,
+    digest_of,
+    remove_folder,
+    source_digest,
+    write_json,
+    write_text,
+)
 from clflow.params import parse
 from clflow.paths import FEATURES, RUNS
 from clflow.progress import say
@@ -81,7 +88,7 @@ def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -
     with atomic_folder(out) as folder:
         for seed in seeds:
             shutil.copytree(work / f"seed-{seed}", folder / f"seed-{seed}")
-    shutil.rmtree(work)
+    remove_folder(work)
     if all(failure_of(out / f"seed-{seed}") is not None for seed in seeds):
         say(f"{run.method.name} {run.category}: every seed failed, there is no model to evaluate")
     return seconds
@@ -134,7 +141,7 @@ def _work_folder(run: Run) -> Path:
     folder = RUNS / run.study / run.method.name / run.category
     for other in folder.glob("*"):
         if other.name != key:
-            shutil.rmtree(other)
+            remove_folder(other)
     return folder / key
 
 
