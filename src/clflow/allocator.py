@@ -11,7 +11,7 @@ def keep_freed_memory() -> None:
     """Let freed memory wait for the next tensor instead of going back to the system.
 
     glibc maps large blocks anew each time, and each first touch of a page is a fault: on a CPU
-    that is up to half the time of a convolution. Elsewhere nothing is done.
+    that can be half the time of a network (benchmarks/backbone.md). Elsewhere nothing is done.
     """
     if sys.platform != "linux":
         return

@@ -12,7 +12,7 @@ def folded(network: nn.Module) -> nn.Module:
     """Return a copy that gives the same maps, up to rounding, in less time.
 
     A normalisation that directly follows a convolution among the children of a module is folded
-    into it, as all of timm's convolutional networks name them in the order they run; what else it
+    into it: the networks of the registry name their children in the order they run. What else it
     does (timm's `BatchNormAct2d` also rectifies) stays.
 
     Args:
