@@ -1,4 +1,4 @@
-"""Milliseconds of the frozen backbone: as timm builds it or folded, freed memory returned or kept.
+"""Milliseconds of the frozen backbone: as timm builds it or lean, freed memory returned or kept.
 
 How the C library hands out memory cannot be taken back, so each choice runs in its own process.
 """
@@ -28,13 +28,13 @@ def main(name: str = "efficientnet_lite0", size: int = 256, threads: int = 2) ->
 
 
 def measured(name: str, size: int, threads: int, kept: bool) -> list[dict[str, str | float]]:
-    """Return a row for the backbone as it is and one for it folded."""
+    """Return a row for the backbone as it is and one for its lean copy."""
     if kept:
         keep_freed_memory()
     torch.set_num_threads(threads)
     weights = "bundled" if name == "efficientnet_lite0" else "random"
     backbone = build_backbone(BackboneSettings(name=name, weights=weights))
-    networks = {"as timm builds it": backbone, "folded": backbone.folded()}
+    networks = {"as timm builds it": backbone, "lean": backbone.lean()}
     return [
         {"backbone": label, "freed memory": "kept" if kept else "returned"}
         | {f"batch {batch} (ms)": milliseconds(network, batch, size) for batch in BATCHES}

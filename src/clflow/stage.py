@@ -36,8 +36,11 @@ def prepare_torch() -> None:
     """Make torch refuse operations whose result varies from run to run, and keep freed memory."""
     # by name: memory cannot change what a stage writes
     import_module("clflow.allocator").keep_freed_memory()
+    torch = import_module("torch")
     # as use_deterministic_algorithms(True), without importing the compiler
-    import_module("torch").set_deterministic_debug_mode("error")
+    torch.set_deterministic_debug_mode("error")
+    # every new tensor would be filled first: no operation reads what was not written
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def worker_count() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clflow.backbones.folding import folded
+from clflow.backbones.lean import lean
 from clflow.backbones.registry import BackboneSpec, backbone_spec, check_levels, check_weights
 from clflow.backbones.settings import BackboneSettings
 from clflow.backbones.weights import State, bundled_weights, local_weights
@@ -71,11 +71,11 @@ class Backbone(nn.Module):
                 f"{height} x {width}: set image_size to {size}"
             )
 
-    def folded(self) -> "Backbone":
+    def lean(self) -> "Backbone":
         """Return a backbone that gives the same maps, up to rounding, in less time."""
         if self.spec.transformer:
             return self
-        return Backbone(folded(self.network), self.spec, self.levels).to(self.mean.device)
+        return Backbone(lean(self.network), self.spec, self.levels).to(self.mean.device)
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over levels, parameters and buffers: equal means equal features."""

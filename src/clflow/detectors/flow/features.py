@@ -42,7 +42,7 @@ class FeatureStore:
         self, backbone: Backbone, image_size: int, device: torch.device, stretched: bool = False
     ) -> None:
         self.backbone = backbone.to(device)
-        self._folded = self.backbone.folded()
+        self._lean = self.backbone.lean()
         self.image_size = image_size
         self.stretched = stretched
         self.device = device
@@ -113,7 +113,7 @@ class FeatureStore:
         return resize_image(image, *size)
 
     def _levels(self, batch: Tensor) -> list[Tensor]:
-        levels = self._folded(batch.to(self.device))
+        levels = self._lean(batch.to(self.device))
         if batch.shape[2] == batch.shape[3]:
             return levels
         return [
