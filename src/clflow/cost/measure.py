@@ -41,7 +41,7 @@ from clflow.stage import prepare_torch
 Result = TypeVar("Result")
 
 PROTOCOL = {
-    "parameters": "backbone: as cut at the levels that are read; additional: all others; total: "
+    "parameters": "backbone: the network as timm builds it; additional: all others; total: "
     "both; stored values: statistics and other numbers kept beside parameters",
     "gmacs": "multiply-adds of convolutions, matrix products and attention for one image, half of "
     "torch's count of operations; element-wise operations are not counted",

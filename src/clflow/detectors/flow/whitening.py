@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from clflow.detectors.flow.settings import NormalizationSettings
 from clflow.detectors.flow.shrinkage import shared_weight
+from clflow.detectors.flow.threads import each_on_one_thread
 
 # places whose moments are held at once
 _PLACES = 64
@@ -38,11 +39,10 @@ class Residuals:
         """Return the residuals [N, C, P] at some places."""
         return (self.flat[:, :, places].float() - self.mean[:, places]) / self.scale[:, None]
 
-    def chunks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield all places, some at a time, with their residuals [N, C, P]."""
+    def chunks(self) -> Iterator[slice]:
+        """Yield all places, some at a time."""
         for start in range(0, self.places, _PLACES):
-            places = slice(start, start + _PLACES)
-            yield places, self[places]
+            yield slice(start, start + _PLACES)
 
     def shared_weight(self, prior: float) -> float:
         """Return the weight of the covariance that all places share."""
@@ -50,7 +50,8 @@ class Residuals:
 
     def shared_moments(self) -> Tensor:
         """Return the second moments [C, C] over all images and places."""
-        moments = [torch.einsum("ncp,ndp->cd", part, part) for _, part in self.chunks()]
+        parts = (self[places] for places in self.chunks())
+        moments = [torch.einsum("ncp,ndp->cd", part, part) for part in parts]
         return torch.stack(moments).sum(0) / (len(self.flat) * self.places)
 
 
@@ -140,18 +141,25 @@ class LowRankWhitening(nn.Module):
     def fit(self, residuals: Residuals) -> None:
         """Fit on good images."""
         self.shared.fit(residuals)
-        rank, weight = self.directions.shape[2], residuals.shared_weight(self.settings.prior)
-        for places, residual in residuals.chunks():
-            columns = (self.shared.factor.matrices() @ residual).permute(2, 1, 0)
-            moments = columns @ columns.mT / len(residual)
-            variances, directions = principal_directions(moments, rank)
-            others = max(1, moments.shape[1] - rank)
-            rest = (moments.diagonal(dim1=1, dim2=2).sum(1) - variances.sum(1)) / others
-            self.rest[places, 0, 0] = self._inverse_root(rest, weight)
-            self.directions[places] = directions.half()
-            self.gains[places, :, 0] = self._inverse_root(variances, weight)
+        weight, shared = residuals.shared_weight(self.settings.prior), self.shared.factor.matrices()
+
+        def fit_places(places: slice) -> None:
+            self._fit_places(places, shared @ residuals[places], weight)
+
+        each_on_one_thread(fit_places, residuals.chunks())
         self.gains -= self.rest
         self._unpacked = None
+
+    def _fit_places(self, places: slice, white: Tensor, weight: float) -> None:
+        rank = self.directions.shape[2]
+        columns = white.permute(2, 1, 0)
+        moments = columns @ columns.mT / len(white)
+        variances, directions = principal_directions(moments, rank)
+        others = max(1, moments.shape[1] - rank)
+        rest = (moments.diagonal(dim1=1, dim2=2).sum(1) - variances.sum(1)) / others
+        self.rest[places, 0, 0] = self._inverse_root(rest, weight)
+        self.directions[places] = directions.half()
+        self.gains[places, :, 0] = self._inverse_root(variances, weight)
 
     def forward(self, residual: Tensor) -> Tensor:
         """Return whitened residuals [N, C, H, W]."""
