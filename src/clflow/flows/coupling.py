@@ -99,7 +99,7 @@ class LocalAffineCoupling(InvertibleModule):
         log_gain = self._log_gain()
         joined = torch.cat((passive, torch.addcmul(shift, active, log_scale.exp())), dim=1)
         # not addcmul, which is three times slower where values are shared by locations
-        scaled = joined * log_gain.exp() + self.global_offset
+        scaled = (joined * log_gain.exp()).add_(self.global_offset)
         permuted = permute_channels(scaled, self.permutation, self.inverse_permutation)
         return (permuted,), log_scale.sum(1) + log_gain.sum()
 
@@ -114,7 +114,8 @@ class LocalAffineCoupling(InvertibleModule):
 
     def _coefficients(self, passive: Tensor) -> tuple[Tensor, Tensor]:
         scale, shift = self.subnet(passive).chunk(2, dim=1)
-        shift = self.subnet_scale * shift
+        if self.subnet_scale != 1:
+            shift = self.subnet_scale * shift
         if self.clamping == "none":
             return torch.zeros_like(scale), shift
         return self.clamp * torch.tanh(self.slope * self.subnet_scale * scale), shift

@@ -39,7 +39,7 @@ def convolutional_subnet(
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
     else:
         _draw(last, generator)
-    return nn.Sequential(first, nn.ReLU(), last)
+    return nn.Sequential(first, nn.ReLU(inplace=True), last)
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int) -> nn.Conv2d:
