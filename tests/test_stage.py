@@ -1,5 +1,7 @@
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,21 @@ def test_users_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_defect_of_the_program_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError), stage():
         1 / 0  # noqa: B018
+
+
+PREPARED = """
+import torch
+from clflow.stage import prepare_torch
+
+prepare_torch()
+print(torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory)
+"""
+
+
+def test_torch_refuses_what_varies_and_fills_no_memory() -> None:
+    command = [sys.executable, "-c", PREPARED]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout == "2 False\n"
 
 
 @pytest.mark.parametrize("value", ["1", "12"])
