@@ -2,12 +2,13 @@
 
 Run after the stage `synthesize`, with the extra `peers`: `python benchmarks/bench_training.py
 bottle`. Each training is a process of its own with nothing cached, as in the stage `cost`. Both
-coresets pick the same patches.
+coresets pick the same patches, as many as params.yaml says.
 """
 
 import tempfile
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import typer
@@ -27,16 +28,18 @@ ROWS = {
 
 def main(categories: list[str], threads: int = 2) -> None:
     """Print one row per training and one column per category as Markdown."""
-    study = parse(StudySettings, section(read_params(), "study"), "study")
-    rows = [
-        {"training": label} | {f"{c} (s)": seconds(study, c, *method, threads) for c in categories}
-        for label, method in ROWS.items()
-    ]
+    params = read_params()
+    study = parse(StudySettings, section(params, "study"), "study")
+    rows = []
+    for label, (method, options) in ROWS.items():
+        settings = find_method(method).complete(section(params, f"train.{method}") | options)
+        times = {f"{c} (s)": seconds(study, c, method, settings, threads) for c in categories}
+        rows.append({"training": label} | times)
     print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".1f"))
 
 
 def seconds(
-    study: StudySettings, category: str, method: str, options: dict[str, str], threads: int
+    study: StudySettings, category: str, method: str, settings: dict[str, Any], threads: int
 ) -> float:
     """Return how long one training takes, features included."""
     job = Job(
@@ -45,7 +48,7 @@ def seconds(
         root=study.root,
         category=category,
         method=method,
-        settings=find_method(method).complete(options),
+        settings=settings,
         timing=TimingSettings(threads=threads),
     )
     with tempfile.TemporaryDirectory() as folder, get_context("spawn").Pool(1) as pool:
