@@ -1,4 +1,4 @@
-"""Unread blocks cut, normalisations folded: the same maps, the network untouched."""
+"""Unread blocks cut, normalisations folded, padding in kernels: the same maps, the network untouched."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""The frozen feature extractor: a timm model cut at the levels a detector reads."""
+"""The frozen feature extractor: a timm model, read at the levels a detector asks for."""
 
 import hashlib
 from collections.abc import Sequence

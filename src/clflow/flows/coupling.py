@@ -114,8 +114,7 @@ class LocalAffineCoupling(InvertibleModule):
 
     def _coefficients(self, passive: Tensor) -> tuple[Tensor, Tensor]:
         scale, shift = self.subnet(passive).chunk(2, dim=1)
-        if self.subnet_scale != 1:
-            shift = self.subnet_scale * shift
+        shift = self.subnet_scale * shift
         if self.clamping == "none":
             return torch.zeros_like(scale), shift
         return self.clamp * torch.tanh(self.slope * self.subnet_scale * scale), shift
