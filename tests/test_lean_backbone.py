@@ -1,4 +1,4 @@
-"""Unread blocks cut, normalisations folded, padding in kernels: the same maps, the network untouched."""
+"""The lean backbone: nothing unread, folded, padding in kernels; the same maps, network untouched."""
 
 from importlib import import_module
 
