@@ -1,4 +1,4 @@
-"""The lean backbone: nothing unread, folded, padding in kernels; the same maps, network untouched."""
+"""Unread blocks cut, normalisations folded, padding in kernels: maps and network stay the same."""
 
 from importlib import import_module
 
