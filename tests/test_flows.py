@@ -111,6 +111,39 @@ def test_block_equals_the_published_one(channels: int) -> None:
     torch.testing.assert_close(log_determinant.sum((1, 2)), expected_log_determinant)
 
 
+@pytest.mark.parametrize("channels", [4, 5])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        OURS,
+        ADDITIVE,
+        PAPER.model_copy(update={"kernels": (1,)}),
+        OURS.model_copy(update={"global_affine": "none"}),
+    ],
+    ids=["ours", "additive", "paper", "no affine"],
+)
+def test_flow_in_evaluation_mode_is_the_same_flow(
+    settings: CouplingSettings, channels: int
+) -> None:
+    flow = random_flow(settings, channels)
+    x = torch.randn(2, channels, 3, 4, dtype=torch.float64, generator=seeded())
+    before, expected = x.clone(), flow(x)
+    torch.testing.assert_close(flow.eval()(x), expected)
+    assert torch.equal(x, before)
+
+
+@torch.no_grad()
+def test_flow_that_was_trained_on_is_not_scored_with_its_old_weights() -> None:
+    flow = random_flow(OURS, 4).eval()
+    x = torch.randn(2, 4, 3, 4, dtype=torch.float64, generator=seeded())
+    old = flow(x)[0]
+    flow.train()
+    flow.blocks[0].global_offset += 1  # type: ignore[operator]
+    changed = flow(x)[0]
+    assert not torch.allclose(changed, old)
+    torch.testing.assert_close(flow.eval()(x)[0], changed)
+
+
 @pytest.mark.slow
 def test_wide_resnet50_flow_has_the_published_parameter_counts() -> None:
     """41.3 M additional parameters, FastFlow (2111.07677), counted from the layer shapes."""

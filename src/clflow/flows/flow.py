@@ -1,17 +1,22 @@
 """A 2D normalizing flow: a chain of coupling blocks over one feature map."""
 
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from clflow.flows.coupling import LocalAffineCoupling
+from clflow.flows.pointwise import PointwiseFlow
 from clflow.flows.settings import CouplingSettings
 from clflow.flows.subnets import convolutional_subnet
 
 
 class Flow2d(nn.Module):
     """Maps a feature map to a latent of the same shape, location by location or with 3x3 context.
+
+    In evaluation mode a pointwise flow takes a faster form, the same up to rounding and without
+    gradients; training mode makes it forget that form.
 
     Example:
         >>> settings = CouplingSettings(
@@ -31,9 +36,19 @@ class Flow2d(nn.Module):
             _block(channels, settings.kernels[step % len(settings.kernels)], settings, generator)
             for step in range(settings.steps)
         )
+        self.pointwise = settings.steps > 0 and set(settings.kernels) == {1}
+        self._fast: PointwiseFlow | None = None
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode."""
+        self._fast = None
+        return super().train(mode)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the latent [N, C, H, W] and the log-determinant per location [N, H, W]."""
+        if self.pointwise and not self.training:
+            self._fast = self._fast or PointwiseFlow(list(self.blocks))  # type: ignore[arg-type]
+            return self._fast(features)
         latent, total = features, _zeros(features)
         for block in self.blocks:
             (latent,), log_determinant = block((latent,))

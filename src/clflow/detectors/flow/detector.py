@@ -201,6 +201,7 @@ class FlowDetector:
         if description["aligned"]:
             detector.alignment_ = ImageAlignment(detector.settings.alignment)
         detector._state().load_state_dict(load_file(folder / "model.safetensors"))
+        detector.densities_.eval()
         detector.normalizations_.to(detector.device)
         return detector
 

@@ -26,7 +26,7 @@ def train(
     checkpoint: Path | None = None,
     observer: Observer | None = None,
 ) -> History:
-    """Train the densities in place and return the history.
+    """Train the densities in place, leave them in evaluation mode and return the history.
 
     Every random choice of a step follows from (seed, step), so a resumed run gives the weights of
     an unbroken one, and an observed run those of one that is not.
@@ -34,6 +34,7 @@ def train(
     Raises:
         TrainingError: the loss or its gradient is not finite, or the loss diverged.
     """
+    densities.train()
     loop = _Loop(densities, data, settings, seed, device)
     if checkpoint is not None and checkpoint.is_file():
         loop.resume(checkpoint)
@@ -47,6 +48,7 @@ def train(
             save_checkpoint(checkpoint, densities, loop.optimizer, step + 1, loop.history)
         if observer is not None:
             observer(step + 1)
+    densities.eval()
     return loop.history
 
 
