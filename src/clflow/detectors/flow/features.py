@@ -1,7 +1,7 @@
 """Backbone features of many images: computed once, kept by content."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -25,6 +25,8 @@ Upsampling = Literal["nearest", "bilinear"]
 BATCH_SIZE = 16
 _READ_AHEAD = 8 * BATCH_SIZE
 CACHE_BYTES = 20 * 2**30
+# from here on a value is rounded to infinity
+_HALF_LIMIT = 65520.0
 
 
 class FeatureStore:
@@ -93,19 +95,26 @@ class FeatureStore:
     def _batches(self, images: ImageSource, label: str) -> Iterator[tuple[list[int], Tensor]]:
         """Yield batches of images of one size, and which they are."""
         waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
-        with ThreadPoolExecutor(1) as reader:
-            read = self._read_ahead(reader, images)
-            for index, image in enumerate(track(read, label, len(images))):
-                batch = waiting.setdefault(image.shape, [])
-                batch.append((index, image))
-                if len(batch) == BATCH_SIZE:
-                    yield _stacked(waiting.pop(image.shape))
+        for index, image in enumerate(track(self._read_all(images), label, len(images))):
+            batch = waiting.setdefault(image.shape, [])
+            batch.append((index, image))
+            if len(batch) == BATCH_SIZE:
+                yield _stacked(waiting.pop(image.shape))
         yield from map(_stacked, waiting.values())
 
-    def _read_ahead(self, reader: Executor, images: ImageSource) -> Iterator[np.ndarray]:
-        starts = range(0, len(images), _READ_AHEAD)
-        for indices in (range(start, min(start + _READ_AHEAD, len(images))) for start in starts):
-            yield from reader.map(lambda index: self._read(images[index]), indices)
+    def _read_all(self, images: ImageSource) -> Iterator[np.ndarray]:
+        """Yield the images in turn, read ahead where more than a batch are to come."""
+
+        def read(index: int) -> np.ndarray:
+            return self._read(images[index])
+
+        if len(images) <= BATCH_SIZE:
+            # to start a thread takes longer than to read an image
+            yield from map(read, range(len(images)))
+            return
+        with ThreadPoolExecutor(1) as reader:
+            for start in range(0, len(images), _READ_AHEAD):
+                yield from reader.map(read, range(start, min(start + _READ_AHEAD, len(images))))
 
     def _read(self, image: np.ndarray) -> np.ndarray:
         side, (height, width) = self.image_size, image.shape[:2]
@@ -133,14 +142,15 @@ def _stacked(batch: list[tuple[int, np.ndarray]]) -> tuple[list[int], Tensor]:
 
 
 def _half(level: Tensor, label: str) -> np.ndarray:
-    rounded = level.half()
-    if not torch.isfinite(rounded).all():
+    largest = level.abs().max().item()
+    # a NaN is not below anything either
+    if not largest < _HALF_LIMIT:
         message = (
-            f"{label}: features beyond half precision (largest {level.abs().max():.3g}); "
+            f"{label}: features beyond half precision (largest {largest:.3g}); "
             "check the backbone's weights"
         )
         raise DataError(message)
-    return rounded.cpu().numpy()
+    return level.half().cpu().numpy()
 
 
 def _evict(cache: Path, limit: int) -> None:
@@ -187,5 +197,15 @@ def resample(level: Tensor, size: tuple[int, int], upsampling: Upsampling = "bil
     height, width = level.shape[2:]
     grown = (max(height, size[0]), max(width, size[1]))
     if grown != (height, width):
-        level = interpolate(level, size=grown, mode=upsampling)
+        level = _grown(level, grown, upsampling)
     return level if grown == size else adaptive_avg_pool2d(level, size)
+
+
+def _grown(level: Tensor, size: tuple[int, int], upsampling: Upsampling) -> Tensor:
+    down, across = (new // old for new, old in zip(size, level.shape[2:], strict=True))
+    whole = (level.shape[2] * down, level.shape[3] * across) == size
+    if upsampling == "nearest" and whole:
+        # the same cells as by `interpolate`, several times faster
+        cells = level[:, :, :, None, :, None].expand(-1, -1, -1, down, -1, across)
+        return cells.flatten(4).flatten(2, 3)
+    return interpolate(level, size=size, mode=upsampling)

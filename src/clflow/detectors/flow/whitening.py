@@ -164,11 +164,19 @@ class LowRankWhitening(nn.Module):
     def forward(self, residual: Tensor) -> Tensor:
         """Return whitened residuals [N, C, H, W]."""
         # rows before directions: for one image, twice as fast as columns after them
-        rows = self.shared(residual).flatten(2).permute(2, 0, 1).contiguous()
-        directions = self._directions()
+        rows, directions = self._rows(residual.flatten(2)), self._directions()
         along = self.gains.mT * (rows @ directions)
         white = torch.baddbmm(self.rest * rows, along, directions.mT)
         return white.permute(1, 2, 0).reshape_as(residual)
+
+    def _rows(self, residual: Tensor) -> Tensor:
+        """Return residuals [N, C, L] whitened by the shared factor as rows [L, N, C]."""
+        factor = self.shared.factor.matrices()[0].T
+        rows = residual.new_empty(residual.shape[2], len(residual), residual.shape[1])
+        # each image's rows are written where they belong: to copy them there takes longer
+        for image, own in zip(residual, rows.unbind(1), strict=True):
+            torch.mm(image.T, factor, out=own)
+        return rows
 
     def _inverse_root(self, variance: Tensor, weight: float) -> Tensor:
         shrunk = (1 - weight) * variance.clamp_min(0) + weight
