@@ -1,6 +1,7 @@
 """Correlation of images with a template in all turns and over all shifts, by FFT."""
 
 import math
+from functools import lru_cache
 
 import torch
 from scipy.fft import next_fast_len
@@ -12,11 +13,14 @@ from clflow.detectors.alignment.warp import similarity, warp
 _TAPER = 0.15
 
 
+@lru_cache(maxsize=16)
 def disc(size: int) -> Tensor:
     """Return a window [size, size]: one inside a disc, falling to zero at its rim."""
-    axis = (torch.arange(size) + 0.5) * 2 / size - 1
-    radius = (axis[:, None].square() + axis.square()).sqrt()
-    return 0.5 - 0.5 * torch.cos(math.pi * ((1 - radius) / _TAPER).clamp(0, 1))
+    # a tensor made in inference mode could not be used where gradients are wanted later
+    with torch.inference_mode(False):
+        axis = (torch.arange(size) + 0.5) * 2 / size - 1
+        radius = (axis[:, None].square() + axis.square()).sqrt()
+        return 0.5 - 0.5 * torch.cos(math.pi * ((1 - radius) / _TAPER).clamp(0, 1))
 
 
 def windowed(images: Tensor) -> Tensor:

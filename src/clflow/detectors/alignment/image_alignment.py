@@ -73,7 +73,7 @@ class ImageAlignment(nn.Module):
     def _learn(self, pixels: Tensor, checkpoint: Path | None) -> None:
         for index, step in enumerate(self._steps()):
             seen = self.warped(pixels, self._through(pixels, index)) if index else pixels
-            images = shrunk(seen, step.size)
+            images = _shown(step, seen)
             if isinstance(step, Registration):
                 step.fit(images)
             else:
@@ -88,7 +88,7 @@ class ImageAlignment(nn.Module):
         theta = identity(len(pixels))
         for index, step in enumerate(self._steps()[:count]):
             seen = self.warped(pixels, theta) if index else pixels
-            found = [step(shrunk(part, step.size)) for part in seen.split(_CHUNK)]
+            found = [step(_shown(step, part)) for part in seen.split(_CHUNK)]
             theta = chain(theta, torch.cat(found))
         return theta
 
@@ -120,6 +120,14 @@ class ImageAlignment(nn.Module):
         return before, after
 
 
+def _shown(step: Registration | LearnedAlignment, pixels: Tensor) -> Tensor:
+    """Return uint8 images as a step looks at them: a registration looks at grey ones."""
+    if isinstance(step, Registration):
+        red, green, blue = pixels.float().split(1, dim=1)
+        pixels = (red + green + blue) / 3
+    return shrunk(pixels, step.size)
+
+
 def shrunk(pixels: Tensor, size: int) -> Tensor:
-    """Return uint8 images averaged over areas to another size, float 0 to 1 [N, 3, size, size]."""
+    """Return images of 0 to 255 averaged over areas to another size, 0 to 1 [N, C, size, size]."""
     return interpolate(pixels.float() / 255, size=(size, size), mode="area")

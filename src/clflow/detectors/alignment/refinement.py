@@ -39,16 +39,16 @@ class Refinement(nn.Module):
         self.register_buffer("totals", self.moments.sum(0), persistent=False)
         self.register_buffer("offsets", solve @ flat, persistent=False)
 
-    def forward(self, images: Tensor, poses: Tensor, steps: int) -> Tensor:
-        """Return poses [N, 3] of grey images [N, S, S], near to `poses`, after so many steps."""
-        for _ in range(steps):
-            change = self._compared(images, poses)[:, :3] - self.offsets
-            poses = _without(poses, change)
-        return poses
+    def forward(self, images: Tensor, poses: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """Bring poses [N, 3] of grey images [N, S, S] closer by at least one step.
 
-    def correlation(self, images: Tensor, poses: Tensor) -> Tensor:
-        """Return the correlation [N] of images seen through poses with the template."""
-        return self._compared(images, poses)[:, 3]
+        Returns:
+            The poses [N, 3], and the correlation with the template [N] before the last step.
+        """
+        for _ in range(steps):
+            compared = self._compared(images, poses)
+            poses = _without(poses, compared[:, :3] - self.offsets)
+        return poses, compared[:, 3]
 
     def _compared(self, images: Tensor, poses: Tensor) -> Tensor:
         """Return sums of the images seen through poses, windowed and of unit norm [N, 4]."""

@@ -68,10 +68,10 @@ class Registration(nn.Module):
         fine = windowed(grey)
         candidates = self._candidates(_shrunk(fine, _COARSE))
         middle = _shrunk(fine, _MIDDLE).repeat_interleave(_CANDIDATES, 0)
-        candidates = self._middle(middle, candidates, _MIDDLE_STEPS)
-        fits = self._middle.correlation(middle, candidates).unflatten(0, (-1, _CANDIDATES))
-        best = candidates.unflatten(0, (-1, _CANDIDATES))[torch.arange(len(fits)), fits.argmax(1)]
-        poses = self._fine(fine, best, _FINE_STEPS)
+        found = self._middle(middle, candidates, _MIDDLE_STEPS)
+        candidates, fits = (each.unflatten(0, (-1, _CANDIDATES)) for each in found)
+        best = candidates[torch.arange(len(fits)), fits.argmax(1)]
+        poses, _ = self._fine(fine, best, _FINE_STEPS)
         return similarity(poses[:, 0], torch.ones_like(poses[:, 0]), poses[:, 1:])
 
     def _candidates(self, images: Tensor) -> Tensor:

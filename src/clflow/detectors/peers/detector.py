@@ -87,7 +87,7 @@ class PeerDetector:
             TrainingError: the run diverged.
         """
         seed = int(torch.randint(2**31, (), generator=generator))
-        pixels = read_pixels(data.good, self.settings.image_size, "good images")
+        pixels = read_pixels(data.good, self.settings.image_size, "good images").contiguous()
         with lent_global_state(seed), _refusals_told(self.target):
             module = self.build()
             self.history_ = self.train(module, pixels, seed)
@@ -100,7 +100,7 @@ class PeerDetector:
     def score(self, images: ImageSource, workspace: Workspace = NO_WORKSPACE) -> Scores:
         """Return raw image scores [N] and anomaly maps [N, image_size, image_size]."""
         size = self.settings.image_size
-        pixels = read_pixels(images, size, "images to score")
+        pixels = read_pixels(images, size, "images to score").contiguous()
         scores = np.empty(len(images), np.float32)
         maps = np.empty((len(images), size, size), np.float32)
         for start in range(0, len(images), BATCH_SIZE):
