@@ -110,6 +110,23 @@ def test_decision_is_printed_stored_and_can_be_overruled(
     assert (loaded.active_, loaded.gain_) == (False, asked.alignment_.gain_)
 
 
+@pytest.mark.parametrize("feature", [False, True])
+def test_fine_alignment_is_left_out_where_image_alignment_does_not_pay(
+    feature: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = TrainingData(ArrayImages(noisy([part(0.3)] * 12, 0)))
+    turned = {"feature_alignment": {"enabled": feature}, "fine_alignment": {"enabled": True}}
+    refused = small("fyd", **turned).fit(still, seeded())
+    assert "fine alignment off" in capsys.readouterr().out
+    plain = small("fyd").fit(still, seeded())
+    assert_same(refused.score(TEST), plain.score(TEST))
+    refused.save(tmp_path)
+    assert_same(FydDetector.load(tmp_path).score(TEST), plain.score(TEST))
+    told = small("fyd", **merged(turned, {"fine_alignment": {"decide": False}}))
+    assert told.fit(still, seeded()).network_ is not None
+    assert small("fyd", **turned).fit(parts_data(), seeded()).network_ is not None
+
+
 def test_fyd_with_every_part_off_is_padim() -> None:
     off = {
         "image_alignment": {"kind": "none"},

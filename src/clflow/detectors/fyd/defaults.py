@@ -15,6 +15,7 @@ PADIM: dict[str, Any] = {
     },
     "fine_alignment": {
         "enabled": False,
+        "decide": True,
         "steps": 200,
         "batch_size": 16,
         "learning_rate": 1.0e-4,

@@ -21,10 +21,11 @@ from clflow.detectors.fyd.embedding import choose_channels, embed
 from clflow.detectors.fyd.fine import FineAlignment
 from clflow.detectors.fyd.gaussian import LocationGaussian
 from clflow.detectors.fyd.network import AlignedNetwork
-from clflow.detectors.fyd.settings import FydSettings
+from clflow.detectors.fyd.settings import FineAlignmentSettings, FydSettings
 from clflow.detectors.protocol import Scores, TrainingData, Workspace
 from clflow.errors import SettingsError
 from clflow.files import write_bytes, write_json
+from clflow.progress import say
 from clflow.training.checkpoint import History
 from clflow.training.loop import stream
 
@@ -126,13 +127,19 @@ class FydDetector:
 
     def _align_features(self, images: ImageSource, seed: int, workspace: Workspace) -> None:
         settings = self.settings.fine_alignment
-        if not settings.enabled:
+        if not settings.enabled or self._refused(settings):
             return
         self.network_ = self._new_network(seed)
         pixels = self._pixels(images, "good images to train on")
         fine = FineAlignment(self.network_, settings, seed).to(self.device)
         history = fine.fit(pixels, self.device, workspace.checkpoint)
         self.history_ = _after(self.history_, history)
+
+    def _refused(self, settings: FineAlignmentSettings) -> bool:
+        refused = settings.decide and self.alignment_ is not None and not self.alignment_.active_
+        if refused:
+            say("fine alignment off: image alignment brought good images no closer to each other")
+        return refused
 
     def _features(self, images: ImageSource, label: str, workspace: Workspace) -> list[np.ndarray]:
         """Return each level's maps, float16 [N, C, H, W], of the backbone or the trained stages."""
@@ -182,6 +189,7 @@ class FydDetector:
             "backbone": self.store.fingerprint,
             "channels": self.channels_.tolist(),
             "size": list(density.size),
+            "trained": self.network_ is not None,
             "image_alignment": None
             if alignment is None
             else {"active": alignment.active_, "gain": alignment.gain_},
@@ -211,7 +219,7 @@ class FydDetector:
             self.alignment_ = ImageAlignment(settings.image_alignment)
             self.alignment_.active_ = description["image_alignment"]["active"]
             self.alignment_.gain_ = description["image_alignment"]["gain"]
-        if settings.fine_alignment.enabled:
+        if description["trained"]:
             self.network_ = self._new_network(0).eval()
         self.channels_ = torch.tensor(description["channels"])
         self.density_ = self._new_density(len(self.channels_), *description["size"])

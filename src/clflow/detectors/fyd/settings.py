@@ -24,11 +24,14 @@ class FeatureAlignmentSettings(_Settings):
 class FineAlignmentSettings(_Settings):
     """Training of the backbone's stages on the similarity of all images of a batch.
 
-    The stages learn at `backbone_rate` times the learning rate, 0 to freeze them; `floor` is the
-    share of its first value below which the spread of the features counts as collapsed.
+    With `decide` it is left out for a category whose images the image alignment brought no closer
+    to each other, textures for instance: what lies at the same place need not correspond there. The
+    stages learn at `backbone_rate` times the learning rate, 0 to freeze them; `floor` is the share
+    of its first value below which the spread of the features counts as collapsed.
     """
 
     enabled: bool
+    decide: bool
     steps: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     learning_rate: float = Field(gt=0)
