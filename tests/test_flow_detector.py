@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flow_cases import grain, seeded, small_settings, spotted, training_data
+from safetensors.torch import load_file, save_file
 
 from clflow.data.source import ArrayImages
 from clflow.detectors.flow.detector import FlowDetector
 from clflow.detectors.protocol import Workspace
+from clflow.detectors.registry import find_method
+from clflow.detectors.runs import load_run
 from clflow.errors import DataError, SettingsError
 
 METHODS = ["fastflow", "clflow_paper", "clflow"]
@@ -70,6 +73,16 @@ def test_fastflow_needs_no_anomalies() -> None:
     np.testing.assert_array_equal(
         with_them.score(TEST).image_scores, without.score(TEST).image_scores
     )
+
+
+def test_model_of_another_version_is_one_clear_error(tmp_path: Path) -> None:
+    FlowDetector(small_settings("fastflow")).fit(training_data(), seeded()).save(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    tensors["older"] = tensors.pop("density.0.slope")
+    save_file(tensors, path)
+    with pytest.raises(DataError, match=r"cannot be read \(.*density.0.slope.*another version"):
+        load_run(find_method("fastflow"), tmp_path)
 
 
 def test_loading_with_another_backbone_is_refused(tmp_path: Path) -> None:

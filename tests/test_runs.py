@@ -104,6 +104,17 @@ def test_trained_model_is_loaded_with_its_settings(out: Path) -> None:
     assert detector.score(white).image_scores.tolist() == [127.5]
 
 
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"size": "wide"}'])
+def test_model_that_cannot_be_read_is_one_clear_error(out: Path, content: str | None) -> None:
+    train(RUN, out, 0)
+    path = out / "seed-0" / "model.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=r"seed-0 cannot be read .* run `dvc repro`"):
+        load_run(BRIGHT, out / "seed-0")
+
+
 def test_unknown_setting_is_named(out: Path) -> None:
     run = replace(RUN, settings={"size": 16, "gian": 0.5})
     with pytest.raises(SettingsError, match=r"train\.bright\.gian: unknown key.*'gain'"):

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from clflow.detectors.alignment.sheet import write_sheet
 from clflow.detectors.device import pick_device
 from clflow.detectors.protocol import Detector, TrainingData, Workspace
 from clflow.detectors.registry import Method
-from clflow.errors import TrainingError
+from clflow.errors import DataError, TrainingError
 from clflow.files import (
     atomic_folder,
     digest_of,
@@ -36,6 +37,9 @@ from clflow.progress import say
 
 DESCRIPTION, FAILURE = "run.json", "failed.json"
 LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
+# how a file that is damaged, missing or of another version's content shows itself
+_UNREADABLE = (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError)
+_REASON = 200
 # a change of this code makes what was interrupted start anew
 _CODE = ("backbones", "data", "detectors", "flows", "synthesis", "training")
 
@@ -146,8 +150,21 @@ def _work_folder(run: Run) -> Path:
 
 
 def load_run(method: Method, folder: Path) -> Detector:
-    """Return the trained detector of one seed."""
-    return method.detector_class().load(folder)
+    """Return the trained detector of one seed.
+
+    Raises:
+        DataError: the model is damaged, or code of another version wrote it.
+        SettingsError: the backbone's weights are not those it was trained with.
+    """
+    detector = method.detector_class()
+    try:
+        return detector.load(folder)
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())[:_REASON]
+        raise DataError(
+            f"the model in {folder} cannot be read ({reason}): it is damaged, or another version "
+            "of clflow wrote it; remove the folder and run `dvc repro`, which trains it again"
+        ) from error
 
 
 def run_notes(folder: Path) -> str:
