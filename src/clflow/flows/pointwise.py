@@ -84,7 +84,8 @@ class PointwiseFlow:
 
 def _step(block: LocalAffineCoupling, place: Tensor, log_gain: Tensor, offset: Tensor) -> _Step:
     passive, active = place.split(block.splits)
-    (first, first_bias), (last, last_bias) = _layer(block.subnet[0]), _layer(block.subnet[2])
+    layers = [layer for layer in block.subnet.children() if isinstance(layer, nn.Conv2d)]
+    (first, first_bias), (last, last_bias) = map(_layer, layers)
     outputs = torch.full_like(last_bias, block.subnet_scale)
     outputs[: len(active)] *= 2 * block.slope
     return _Step(
