@@ -2,7 +2,7 @@
 
 Run after the stage `synthesize`, with the extra `peers`: `python benchmarks/bench_training.py
 bottle`. Each training is a process of its own with nothing cached, as in the stage `cost`. Both
-coresets pick the same patches, as many as params.yaml says.
+coresets pick the same patches, as many as params.yaml says, or a tenth as anomalib does by default.
 """
 
 import tempfile
@@ -15,14 +15,18 @@ import typer
 
 from clflow.cost.measure import Job, train
 from clflow.cost.settings import TimingSettings
+from clflow.detectors.merge import merged
 from clflow.detectors.registry import find_method
 from clflow.params import parse, read_params, section
 from clflow.study.settings import StudySettings
 
-ROWS = {
+TENTH = {"parameters": {"coreset_sampling_ratio": 0.1}}
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "clflow": ("clflow", {}),
     "PatchCore, quick coreset": ("anomalib.patchcore", {"coreset": "quick"}),
     "PatchCore, anomalib's coreset": ("anomalib.patchcore", {"coreset": "own"}),
+    "PatchCore, quick coreset, 10 %": ("anomalib.patchcore", {"coreset": "quick"} | TENTH),
+    "PatchCore, anomalib's coreset, 10 %": ("anomalib.patchcore", {"coreset": "own"} | TENTH),
 }
 
 
@@ -32,7 +36,8 @@ def main(categories: list[str], threads: int = 2) -> None:
     study = parse(StudySettings, section(params, "study"), "study")
     rows = []
     for label, (method, options) in ROWS.items():
-        settings = find_method(method).complete(section(params, f"train.{method}") | options)
+        given = merged(section(params, f"train.{method}"), options)
+        settings = find_method(method).complete(given)
         times = {f"{c} (s)": seconds(study, c, method, settings, threads) for c in categories}
         rows.append({"training": label} | times)
     print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".1f"))
