@@ -10,6 +10,7 @@ from itertools import takewhile
 
 from clflow.tables.beside import LEAD, BesideTable, beside_tables, remarks
 from clflow.tables.flags import MARK
+from clflow.tables.orientation import oriented
 from clflow.tables.report import Diagnosis, Report, interval_cells
 from clflow.tables.summary import Cell, Summary, rows_of, summarize
 
@@ -78,21 +79,24 @@ def _metric(report: Report, summary: Summary) -> str:
     rows = rows_of(summary, report.settings.digits, report.marks)
     cells = [cell for row in rows for cell in row.cells]
     caption = _caption(report, summary.metric.title, cells)
-    body = [[escape(row.label), *map(_cell, row.cells)] for row in rows]
-    label = label_of(report.study, summary.metric.name)
-    return environment(caption, label, ["Category", *summary.methods], body)
+    texts = [[_cell(cell) for cell in row.cells] for row in rows]
+    return _oriented(summary, texts, caption, label_of(report.study, summary.metric.name))
 
 
 def _intervals(report: Report) -> str:
     summary, cells = interval_cells(report)
-    labels = [*summary.categories, summary.mean_label]
-    body = [[escape(t) for t in (label, *row)] for label, row in zip(labels, cells, strict=True)]
+    texts = [[escape(text) for text in row] for row in cells]
     caption = (
         f"{report.interval_title}, on {report.dataset}: percentile bootstrap over test images, "
         "mean over seeds."
     )
-    label = label_of(report.study, "intervals")
-    return environment(caption, label, ["Category", *summary.methods], body)
+    return _oriented(summary, texts, caption, label_of(report.study, "intervals"))
+
+
+def _oriented(summary: Summary, cells: Sequence[Sequence[str]], caption: str, label: str) -> str:
+    table = oriented(summary, cells)
+    body = [[escape(name), *texts] for name, *texts in table.rows]
+    return environment(caption, label, table.columns, body, last_apart=table.mean_last)
 
 
 def _published(report: Report) -> list[str]:

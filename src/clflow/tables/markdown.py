@@ -14,6 +14,7 @@ from clflow.tables.differences import (
 )
 from clflow.tables.flags import MARK
 from clflow.tables.notes import count_table, evidence_lines, notes, protocol_lines, words
+from clflow.tables.orientation import oriented
 from clflow.tables.report import Diagnosis, Report, interval_cells
 from clflow.tables.summary import Cell, Summary, rows_of, summarize
 
@@ -62,17 +63,18 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
 
 def _metric(summary: Summary, report: Report) -> str:
     found = rows_of(summary, report.settings.digits, report.marks)
-    rows = [[row.label, *map(_cell, row.cells)] for row in found]
-    table = pd.DataFrame(rows, columns=["Category", *summary.methods])
-    return f"## {summary.metric.title}\n\n{table_text(table)}"
+    cells = [[_cell(cell) for cell in row.cells] for row in found]
+    return f"## {summary.metric.title}\n\n{_oriented_text(summary, cells)}"
 
 
 def _intervals(report: Report) -> str:
     summary, cells = interval_cells(report)
-    labels = [*summary.categories, summary.mean_label]
-    rows = [[label, *row] for label, row in zip(labels, cells, strict=True)]
-    table = pd.DataFrame(rows, columns=["Category", *summary.methods])
-    return f"## {report.interval_title}\n\n{table_text(table)}"
+    return f"## {report.interval_title}\n\n{_oriented_text(summary, cells)}"
+
+
+def _oriented_text(summary: Summary, cells: Sequence[Sequence[str]]) -> str:
+    table = oriented(summary, cells)
+    return table_text(pd.DataFrame(table.rows, columns=table.columns))
 
 
 def _differences(report: Report) -> list[str]:
