@@ -143,10 +143,10 @@ def test_a_batch_takes_an_own_anomaly_of_each_image_that_has_one() -> None:
     "losses",
     [
         {},
-        {"classification": {"loss": "hinge"}},
+        {"classification": {"loss": "cross_entropy"}},
         {"contrast": {"weight": 1.0, "form": "ranking"}},
     ],
-    ids=["cross-entropy", "hinge", "ranking"],
+    ids=["hinge", "cross-entropy", "ranking"],
 )
 def test_pointwise_rows_give_the_loss_of_whole_maps(losses: dict[str, Any]) -> None:
     """With every location drawn, sampling changes the order of cells and nothing else."""

@@ -79,13 +79,20 @@ CLFLOW = merged(
         "flow": {
             "steps": 6,
             "kernels": [1],
+            "clamp": 1.0,
             "clamping": "soft",
             "subnet_scale": 1.0,
             "global_affine": "exp",
             "identity_start": True,
         },
-        "classification": {"weight": 1.0, "quantity": "energy", "gain": 4.0},
-        "training": {"schedule": "one_cycle", "gradient_clip": 1.0, "locations": 192},
+        "classification": {"weight": 2.0, "loss": "hinge", "quantity": "energy", "gain": 4.0},
+        "training": {
+            "steps": 300,
+            "learning_rate": 6.0e-3,
+            "schedule": "one_cycle",
+            "gradient_clip": 1.0,
+            "locations": 128,
+        },
         "score": {"kind": "log_likelihood", "top_fraction": 0.005},
     },
 )

@@ -47,7 +47,10 @@ def train(
         ):
             save_checkpoint(checkpoint, densities, loop.optimizer, step + 1, loop.history)
         if observer is not None:
+            # it scores as the trained model will
+            densities.eval()
             observer(step + 1)
+            densities.train()
     densities.eval()
     return loop.history
 
