@@ -71,7 +71,7 @@ CLFLOW = merged(
         "normalization": {
             "mean": "location",
             "covariance": "location",
-            "prior": 1.0,
+            "prior": 0.25,
             "rank": 32,
             "epsilon": 0.01,
             "folds": 5,

@@ -40,6 +40,6 @@ FYD = merged(
     PADIM,
     {
         "image_alignment": {"kind": "registration"},
-        "density": {"channels": None, "grid": 32, "standardise": True, "prior": 1.0},
+        "density": {"channels": None, "grid": 32, "standardise": True, "prior": 0.25},
     },
 )
