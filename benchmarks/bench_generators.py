@@ -1,15 +1,17 @@
 """What each generator is worth: one method, trained with the anomalies of each in turn.
 
-Run after `dvc repro` (manifests are read): `python benchmarks/bench_generators.py bottle screw`.
-Everything but the generator is as in params.yaml, one seed; banks are made in a temporary folder.
-"all kinds" is the mean image AUROC of held-out good images against the validation anomalies of each
-generator: the figure to choose a generator by. The test figures are for reporting.
+Run after `dvc repro` (manifests are read): `python benchmarks/bench_generators.py bottle screw`,
+with `--seed` for each seed. Everything but the generator is as in params.yaml; banks are made in a
+temporary folder, once. Figures are means, and standard deviations over seeds. "all kinds" is the
+mean image AUROC of held-out good images against the validation anomalies of each generator: the
+figure to choose a generator by. The test figures are for reporting.
 """
 
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,7 @@ from clflow.study.settings import StudySettings
 from clflow.synthesis.bank import write_bank
 from clflow.synthesis.registry import GENERATORS, MIXTURE
 from clflow.synthesis.settings import SynthesizeSettings
+from clflow.tables.summary import cell_text
 
 WORKSPACE = Workspace(features=FEATURES)
 
@@ -89,28 +92,45 @@ def _auroc(good: np.ndarray, anomalous: np.ndarray) -> float:
     return image_metrics(labels, np.concatenate([good, anomalous]))["image_auroc"] or 0.0
 
 
-def trials(trial: Trial, method: str, seed: int) -> Iterator[dict[str, float | str | None]]:
-    """Yield one row per generator and one for the mixture."""
+def trials(trial: Trial, method: str, seeds: list[int]) -> Iterator[dict[str, float | str | None]]:
+    """Yield one row per seed for each generator and for the mixture."""
     names = [*GENERATORS, MIXTURE]
     for name in names:
         trial.make_bank(name)
     for name in names:
-        row = trial.measure(trial.train(method, name, seed), name)
-        say(str(row))
-        yield row
+        for seed in seeds:
+            row = trial.measure(trial.train(method, name, seed), name)
+            say(f"seed {seed}: {row}")
+            yield row
 
 
-def main(categories: list[str], method: str = "clflow", seed: int = 0) -> None:
+def over_seeds(rows: list[dict[str, float | str | None]]) -> pd.DataFrame:
+    """Return one row per category and generator: mean and sample standard deviation over seeds."""
+    groups = pd.DataFrame(rows).groupby(["category", "generator"], sort=False)
+    mean, std = groups.mean(), groups.std()
+    texts = {
+        name: [cell_text(*pair, 3) for pair in zip(mean[name], std[name], strict=True)]
+        for name in mean
+    }
+    return pd.DataFrame(texts, index=mean.index).reset_index()
+
+
+def main(
+    categories: list[str],
+    method: str = "clflow",
+    seed: Annotated[list[int] | None, typer.Option()] = None,
+) -> None:
     """Print one row per category and generator as Markdown."""
     prepare_torch()
     study = parse(StudySettings, section(read_params(), "study"), "study")
     rows: list[dict[str, float | str | None]] = []
+    seeds = seed or [0]
     for category in categories:
         manifest = read_manifest(manifest_path(study.name, category))
         with tempfile.TemporaryDirectory() as folder:
-            rows += trials(Trial(study, manifest, Path(folder)), method, seed)
-    print(f"\n{method}, seed {seed}\n")
-    print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3f"))
+            rows += trials(Trial(study, manifest, Path(folder)), method, seeds)
+    print(f"\n{method}, seeds {', '.join(map(str, seeds))}\n")
+    print(over_seeds(rows).to_markdown(index=False, disable_numparse=True))
 
 
 if __name__ == "__main__":
