@@ -91,7 +91,7 @@ class PeerDetector:
         with lent_global_state(seed), _refusals_told(self.target):
             module = self.build()
             self.history_ = self.train(module, pixels, seed)
-        self.model_ = module.model.to(self.device).eval()
+        self.model_ = _in_order(module.model.to(self.device).eval())
         if self.backbone.fingerprint() != self.fingerprint:
             raise TrainingError(f"{self.target} changed the weights of its frozen backbone")
         return self
@@ -150,6 +150,13 @@ def _refusals_told(target: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise SettingsError(f"{target} refuses its parameters: {error}") from error
+
+
+def _in_order(model: nn.Module) -> nn.Module:
+    """Lay buffers out as a loaded model has them: products of matrices round by layout."""
+    for buffer in model.buffers():
+        buffer.data = buffer.data.contiguous()
+    return model
 
 
 def _restore(
