@@ -70,6 +70,18 @@ def test_picture_is_image_then_outline_then_map(tmp_path: Path) -> None:
     assert (good_panels[2] == bad_panels[2][0, 0]).all(), "all maps share one colour scale"
 
 
+def test_one_extreme_image_leaves_the_others_visible(
+    records: tuple[Record, ...], tmp_path: Path
+) -> None:
+    maps = np.zeros((4, SIDE, SIDE))
+    maps[:, 0, 0] = 1, 1, 2, 1000
+    found = pictures(records, maps, tmp_path, EvaluateSettings(worst=2, sample=0))
+    brightness = {name: int(found[name][-SIDE, -SIDE].sum()) for name in found}
+    assert brightness["low-defect-1-crack-d.png"] > 600
+    assert brightness["low-defect-0-crack-c.png"] > 300
+    assert brightness["high-good-0-good-b.png"] > 150
+
+
 def test_constant_maps_are_drawn(records: tuple[Record, ...], tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -26,19 +26,27 @@ def write_overlays(
 ) -> None:
     """Write pictures of the worst misses, the worst false alarms and a fixed, even sample.
 
-    The colours of all maps of a category run from the lowest score to the highest: pictures
-    compare.
+    All maps of a category have one colour scale: pictures compare.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    low, high = float(scores.anomaly_maps.min()), float(scores.anomaly_maps.max())
+    low, high = _colour_range(scores.anomaly_maps)
     for name, index in _chosen(records, scores.image_scores, settings):
         record = records[index]
         score = scores.image_scores[index]
         verdict = "flagged" if score > threshold else "passed"
         title = f"{record.defect}  score {score:.3f} (threshold {threshold:.3f}, {verdict})"
-        scaled = (scores.anomaly_maps[index] - low) / max(high - low, 1e-12)
+        scaled = ((scores.anomaly_maps[index] - low) / max(high - low, 1e-12)).clip(0, 1)
         picture = _picture(root, record, scaled, title)
         write_png(folder / f"{name}-{record.defect}-{Path(record.path).stem}.png", picture)
+
+
+def _colour_range(maps: np.ndarray) -> tuple[float, float]:
+    """Return the darkest value, the lowest, and the brightest, twice what half the images reach.
+
+    One extreme defect would leave all others dark if its value were the brightest.
+    """
+    low, peaks = float(maps.min()), maps.max(axis=(1, 2))
+    return low, min(low + 2 * (float(np.median(peaks)) - low), float(peaks.max()))
 
 
 def _chosen(
