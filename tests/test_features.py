@@ -1,6 +1,8 @@
 """Features are computed once and found again by content."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +53,22 @@ def test_the_backbone_runs_once_per_content(
     changed[3][0, 0] ^= 1
     store.features(ArrayImages(changed), "changed", tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_two_processes_at_the_same_features_do_not_disturb_each_other(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = store._batches
+
+    def slower(*given: Any) -> Iterator[Any]:
+        yield from batches(*given)
+        monkeypatch.setattr(store, "_batches", batches)
+        store.features(IMAGES, "another process", tmp_path)
+
+    monkeypatch.setattr(store, "_batches", slower)
+    found = store.features(IMAGES, "the slower", tmp_path)
+    assert all(map(np.array_equal, store.features(IMAGES, "fresh", None), found))
+    assert [entry.suffix for entry in tmp_path.iterdir()] == [""]
 
 
 def test_an_interrupted_computation_leaves_nothing(

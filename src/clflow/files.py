@@ -115,3 +115,31 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     finally:
         # the error that led here says more than one of cleaning up
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def shared_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `path`, unless another process made that meanwhile.
+
+    For what is found by its content: whoever is first, it is the same.
+
+    Raises:
+        StorageError: the folder cannot be written; nothing is left behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        name = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    except OSError as error:
+        raise _storage_error(path, error) from error
+    partial = Path(name)
+    try:
+        yield partial
+        if not path.is_dir():
+            partial.chmod(0o755)
+            partial.rename(path)
+    except OSError as error:
+        # between the question and the answer another may have been faster
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise _storage_error(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Backbone features of many images: computed once, kept by content."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -17,7 +18,7 @@ from clflow.backbones.network import Backbone
 from clflow.data.images import fitted_size, resize_image
 from clflow.data.source import ImageSource
 from clflow.errors import DataError
-from clflow.files import atomic_folder, digest_of, source_digest
+from clflow.files import digest_of, shared_folder, source_digest
 from clflow.progress import track
 
 Upsampling = Literal["nearest", "bilinear"]
@@ -71,7 +72,7 @@ class FeatureStore:
 
     def _store(self, folder: Path, images: ImageSource, label: str) -> None:
         _evict(folder.parent, CACHE_BYTES)
-        with atomic_folder(folder) as partial:
+        with shared_folder(folder) as partial:
             names = (partial / f"level-{index}.npy" for index in count())
 
             def new_file(shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -163,9 +164,8 @@ def _evict(cache: Path, limit: int) -> None:
     for entry, size in zip(entries, sizes, strict=True):
         if total <= limit:
             break
-        for file in entry.glob("*"):
-            file.unlink()
-        entry.rmdir()
+        # another process may be removing it as well
+        shutil.rmtree(entry, ignore_errors=True)
         total -= size
 
 

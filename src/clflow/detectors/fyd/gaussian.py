@@ -33,7 +33,7 @@ class LocationGaussian(nn.Module):
         self.factor = PackedFactors(cells, channels)
 
     def fit(self, features: Tensor) -> "LocationGaussian":
-        """Fit on good images' features [N, C, H, W]."""
+        """Fit on good images' features [N, C, H, W], which may stay on another device."""
         flat = features.flatten(2)
         self.mean.copy_(torch.cat([part.float().mean(0) for part in flat.split(_CHUNK, 2)], 1))
         if self.settings.standardise:
@@ -63,7 +63,7 @@ class LocationGaussian(nn.Module):
     def _residuals(self, flat: Tensor) -> Iterator[Tensor]:
         """Yield (x - mean) / scale of some locations at a time, [N, C, cells]."""
         for part, mean in zip(flat.split(_CHUNK, 2), self.mean.split(_CHUNK, 1), strict=True):
-            yield (part.float() - mean) / self.scale[:, None]
+            yield (part.to(mean.device).float() - mean) / self.scale[:, None]
 
     def _moments(self, flat: Tensor) -> Iterator[Tensor]:
         """Yield the covariance at some locations at a time, [cells, C, C]."""

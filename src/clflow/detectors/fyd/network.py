@@ -53,7 +53,8 @@ class AlignedNetwork(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(stages_of(backbone))
         self.mean, self.std = backbone.mean.cpu(), backbone.std.cpu()
-        shapes = _map_shapes(self.stages, image_size)
+        blank = backbone.mean.new_zeros(1, 3, image_size, image_size)
+        shapes = _map_shapes(self.stages, blank)
         self.channels = [channels for channels, _ in shapes]
         self.transformers = nn.ModuleList()
         if transformer is not None:
@@ -108,8 +109,8 @@ class AlignedNetwork(nn.Module):
 
 
 @torch.no_grad()
-def _map_shapes(stages: Sequence[nn.Module] | nn.ModuleList, size: int) -> list[tuple[int, int]]:
-    maps = torch.zeros(1, 3, size, size)
+def _map_shapes(stages: Sequence[nn.Module] | nn.ModuleList, maps: Tensor) -> list[tuple[int, int]]:
+    """Return channels and side of each level's map of an image."""
     shapes = []
     for stage in stages:
         maps = stage(maps)
