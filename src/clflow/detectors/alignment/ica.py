@@ -26,11 +26,6 @@ class LearnedAlignment(nn.Module):
         self.size = settings.size
         self.transformer = Transformer(3, settings.size, settings.transformer, generator)
 
-    @property
-    def device(self) -> torch.device:
-        """Where images are expected."""
-        return next(self.parameters()).device
-
     def forward(self, images: Tensor) -> Tensor:
         """Return the maps theta [N, 2, 3] of images [N, 3, size, size], 0 to 1."""
         return self.transformer(2 * images - 1)

@@ -27,8 +27,6 @@ _MOST_COMPARED = 64
 class ImageAlignment(nn.Module):
     """Finds the map theta of each image, and whether a category gains from being aligned.
 
-    Images and maps are on the CPU, where images are warped; it looks at them on its own device.
-
     Attributes:
         gain_: by which share the pairwise distance of held-out good images fell.
         active_: whether images are aligned at all.
@@ -90,8 +88,8 @@ class ImageAlignment(nn.Module):
         theta = identity(len(pixels))
         for index, step in enumerate(self._steps()[:count]):
             seen = self.warped(pixels, theta) if index else pixels
-            found = [step(_shown(step, part.to(step.device))) for part in seen.split(_CHUNK)]
-            theta = chain(theta, torch.cat(found).cpu())
+            found = [step(_shown(step, part)) for part in seen.split(_CHUNK)]
+            theta = chain(theta, torch.cat(found))
         return theta
 
     def _decide(self, pixels: Tensor) -> None:

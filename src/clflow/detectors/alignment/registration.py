@@ -33,11 +33,6 @@ class Registration(nn.Module):
         self._prepare(self.template)
         self.register_load_state_dict_post_hook(_prepare_again)
 
-    @property
-    def device(self) -> torch.device:
-        """Where images to register are expected."""
-        return self.template.device
-
     def fit(self, images: Tensor) -> "Registration":
         """Make the template from good images [N, C, size, size]."""
         self._prepare(self._first(images))
@@ -75,7 +70,7 @@ class Registration(nn.Module):
         middle = _shrunk(fine, _MIDDLE).repeat_interleave(_CANDIDATES, 0)
         found = self._middle(middle, candidates, _MIDDLE_STEPS)
         candidates, fits = (each.unflatten(0, (-1, _CANDIDATES)) for each in found)
-        best = candidates[torch.arange(len(fits), device=fits.device), fits.argmax(1)]
+        best = candidates[torch.arange(len(fits)), fits.argmax(1)]
         poses, _ = self._fine(fine, best, _FINE_STEPS)
         return similarity(poses[:, 0], torch.ones_like(poses[:, 0]), poses[:, 1:])
 

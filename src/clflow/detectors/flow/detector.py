@@ -1,7 +1,6 @@
 """The flow detector: FastFlow, the paper's CL-Flow and ours are settings of it."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -83,8 +82,6 @@ class FlowDetector:
         self.alignment_ = fit_alignment(
             self.settings.alignment, data.good, size, seed, stretched=stretched
         )
-        if self.alignment_ is not None:
-            self.alignment_.to(self.device)
         features = self._training_features(data, workspace, torch.Generator().manual_seed(seed))
         self._new_densities([level.shape[1] for level in features.good], seed)
         self.normalizations_.to(self.device)
@@ -107,23 +104,24 @@ class FlowDetector:
             return Scores(np.empty(0, np.float32), np.empty((0, size, size), np.float32))
         found = self._posed(images, "images to align")
         features = self.store.features(found.images, "features to score", workspace.features)
-        starts = range(0, len(images), BATCH_SIZE)
-        batches = [slice(start, start + BATCH_SIZE) for start in starts]
-        maps = torch.cat([self._maps(features, found.theta, rows).cpu() for rows in batches])
+        maps = torch.cat(
+            [
+                self._maps(fused(features, slice(start, start + BATCH_SIZE), self.settings))
+                for start in range(0, len(images), BATCH_SIZE)
+            ]
+        )
+        maps = restored(maps, found.theta)
         scores = image_scores(maps, self.settings.score.top_fraction)
         return Scores(scores.numpy(), maps.numpy())
 
-    def _maps(self, features: Sequence[np.ndarray], theta: Tensor | None, rows: slice) -> Tensor:
-        """Return some images' anomaly maps in the frame of the images as they came."""
-        levels = fused(features, rows, self.settings)
+    def _maps(self, levels: list[Tensor]) -> Tensor:
         evidence = [
             density(normalization(level.to(self.device)))
             for level, normalization, density in zip(
                 levels, self.normalizations_, self.densities_, strict=True
             )
         ]
-        maps = anomaly_maps(evidence, self.settings.image_size, self.settings.score)
-        return restored(maps, None if theta is None else theta[rows])
+        return anomaly_maps(evidence, self.settings.image_size, self.settings.score).cpu()
 
     def _training_features(
         self, data: TrainingData, workspace: Workspace, generator: torch.Generator
@@ -203,8 +201,8 @@ class FlowDetector:
         if description["aligned"]:
             detector.alignment_ = ImageAlignment(detector.settings.alignment)
         detector._state().load_state_dict(load_file(folder / "model.safetensors"))
-        detector._state().to(detector.device)
         detector.densities_.eval()
+        detector.normalizations_.to(detector.device)
         return detector
 
 

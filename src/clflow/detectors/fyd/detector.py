@@ -113,7 +113,7 @@ class FydDetector:
             return
         pixels = self._pixels(images, "good images to align")
         self.alignment_ = ImageAlignment(settings, seed)
-        self.alignment_.fit(pixels, _aside(workspace.checkpoint)).to(self.device)
+        self.alignment_.fit(pixels, _aside(workspace.checkpoint))
         self.history_ = self.alignment_.history_
 
     def _aligned(self, images: ImageSource, label: str) -> tuple[ImageSource, Tensor]:
@@ -223,9 +223,7 @@ class FydDetector:
             self.network_ = self._new_network(0).eval()
         self.channels_ = torch.tensor(description["channels"])
         self.density_ = self._new_density(len(self.channels_), *description["size"])
-        state = self._state()
-        state.load_state_dict(tensors)
-        state.to(self.device)
+        self._state().load_state_dict(tensors)
 
 
 def _aside(checkpoint: Path | None) -> Path | None:
