@@ -146,13 +146,9 @@ def main(
         with tempfile.TemporaryDirectory() as folder:
             rows += trials(Trial(study, manifest, Path(folder)), method, seeds)
     print(f"\n{method}, seeds {', '.join(map(str, seeds))}\n")
-    table = with_unseen(
-        pd.DataFrame(rows), {name for name, w in synthesis.mixture.items() if w > 0}
-    )
+    table = with_unseen(pd.DataFrame(rows), set(synthesis.mixture))
     for columns in (FIGURES, list(GENERATORS)):
-        print(
-            over_seeds(table, columns).to_markdown(index=False, disable_numparse=True), end="\n\n"
-        )
+        print(over_seeds(table, columns).to_markdown(index=False, disable_numparse=True) + "\n")
 
 
 if __name__ == "__main__":
