@@ -1,4 +1,5 @@
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -164,3 +165,10 @@ def test_tables_are_either_checked_or_written(clflow: Command, flags: list[str])
 def test_wrong_usage_is_told_apart_from_a_failed_command(clflow: Command) -> None:
     assert clflow("study", "use", "demo", "--seed", "one").code == 2
     assert clflow("study", "user").code == 2
+
+
+def test_the_package_runs_as_the_command() -> None:
+    words = [sys.executable, "-m", "clflow", "study", "use", "nothing"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: unknown preset 'nothing'")
