@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from flow_cases import grain, seeded, spotted, training_data
+from other_device import NAME, other_device
 from torch import Tensor
 
 from clflow.backbones.pixels import read_pixels
@@ -43,6 +44,18 @@ def fit(name: str, seed: int = 3, **changes: Any) -> PeerDetector:
 @pytest.fixture(scope="module", params=PEERS)
 def fitted(request: pytest.FixtureRequest) -> tuple[str, PeerDetector]:
     return request.param, fit(request.param)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_built_beside_a_backbone_on_another_device(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLFLOW_DEVICE", NAME)
+    with other_device():
+        detector = small(name)
+        model = detector.build().model.to(detector.device)
+        assert {value.device.type for value in detector.backbone.state_dict().values()} == {NAME}
+        assert {value.device.type for value in model.state_dict().values()} <= {NAME}
 
 
 def test_saved_detector_scores_the_same(fitted: tuple[str, PeerDetector], tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ def handed_over(backbone: Backbone) -> Iterator[None]:
             )
         return backbone.network
 
+    # some peers try their network out while they are made, and that is on the CPU
+    device = backbone.mean.device
+    backbone.cpu()
     # peers flatten maps in place, which needs the ordinary order in memory
     backbone.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     timm.create_model = give  # type: ignore[assignment]
@@ -47,6 +50,7 @@ def handed_over(backbone: Backbone) -> Iterator[None]:
         yield
     finally:
         timm.create_model = create
+        backbone.to(device)
 
 
 def own_tensors(model: nn.Module, backbone: Backbone) -> dict[str, torch.Tensor]:
