@@ -1,7 +1,5 @@
 """A second device without a GPU: it computes on the CPU, and mixing the two fails as on a GPU."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,8 +11,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 NAME = "meta"
 OTHER, CPU = torch.device(NAME), torch.device("cpu")
 ATEN = torch.ops.aten
-# indices may stay on the CPU, copies go from anywhere to anywhere
-MIXING = (ATEN.copy_, ATEN._to_copy)
+# their indices may stay on the CPU
 INDEXING = (ATEN.index, ATEN.index_put, ATEN.index_put_, ATEN._index_put_impl_)
 
 
@@ -44,7 +41,7 @@ class Elsewhere(Tensor):
 
 
 class OtherDevice(TorchDispatchMode):
-    """Makes new tensors where they are asked for."""
+    """Within its block tensors are made and computed where they are asked for."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if torch.is_inference_mode_enabled():
@@ -74,7 +71,6 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         raise RuntimeError("Expected a generator of the other device but found one of the CPU")
     found = func(*tree_map(inside, args), **tree_map(inside, kwargs))
     if not elsewhere:
-        # a copy to the same device is the tensor itself on the CPU; across devices it is new
         return found
     if func._schema.is_mutable and found is not None:
         # what was changed in place is returned
@@ -83,8 +79,8 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def check(func: Any, args: Any, tensors: list[Tensor], elsewhere: bool) -> None:
-    """Refuse what a GPU refuses: operands of two devices, but for numbers and CPU indices."""
-    if not elsewhere or func.overloadpacket in MIXING:
+    """Refuse what a GPU refuses: operands of two devices, but for copies, numbers and indices."""
+    if not elsewhere or func.overloadpacket is ATEN.copy_:
         return
     if func.overloadpacket in INDEXING and isinstance(args[0], Elsewhere):
         return
@@ -96,10 +92,3 @@ def check(func: Any, args: Any, tensors: list[Tensor], elsewhere: bool) -> None:
 def inside(leaf: Any) -> Any:
     """Return what an operation sees."""
     return leaf.inner if isinstance(leaf, Elsewhere) else leaf
-
-
-@contextmanager
-def other_device() -> Iterator[None]:
-    """Let a block compute on the other device where it says so."""
-    with OtherDevice():
-        yield

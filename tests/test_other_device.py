@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from detector_cases import CASES, PARTS, fitted
-from other_device import NAME, other_device
+from other_device import NAME, OtherDevice
 
 # torch warns of a copy that the real device of this name would not make
 pytestmark = pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")
@@ -19,7 +19,7 @@ def test_scores_are_those_of_the_cpu(
     monkeypatch.setenv("CLFLOW_DEVICE", "cpu")
     expected = fitted(case).score(PARTS)
     monkeypatch.setenv("CLFLOW_DEVICE", NAME)
-    with other_device():
+    with OtherDevice():
         detector = fitted(case)
         scores = detector.score(PARTS)
         detector.save(tmp_path)
@@ -33,7 +33,7 @@ def test_a_model_moves_from_device_to_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLFLOW_DEVICE", NAME)
-    with other_device():
+    with OtherDevice():
         detector = fitted("clflow")
         scores = detector.score(PARTS)
         detector.save(tmp_path)
@@ -43,7 +43,7 @@ def test_a_model_moves_from_device_to_device(
 
 
 def test_the_other_device_refuses_to_mix() -> None:
-    with other_device():
+    with OtherDevice():
         here, there = torch.ones(3), torch.ones(3, device=NAME)
         assert (there + 1).device.type == NAME
         assert (there * torch.tensor(2.0)).sum().item() == 6

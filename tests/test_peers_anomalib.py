@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from flow_cases import grain, seeded, spotted, training_data
-from other_device import NAME, other_device
+from other_device import NAME, OtherDevice
 from torch import Tensor
 
 from clflow.backbones.pixels import read_pixels
@@ -51,7 +51,7 @@ def test_built_beside_a_backbone_on_another_device(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLFLOW_DEVICE", NAME)
-    with other_device():
+    with OtherDevice():
         detector = small(name)
         model = detector.build().model.to(detector.device)
         assert {value.device.type for value in detector.backbone.state_dict().values()} == {NAME}
