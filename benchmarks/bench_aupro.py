@@ -25,9 +25,9 @@ from bench_metrics import Image, random_image
 from numpy.typing import NDArray
 
 from clflow.data.images import read_image, read_mask, resize_image, resize_mask
+from clflow.features.torchvision_shim import ensure_torchvision
 from clflow.metrics.pimo import PimoScores
 from clflow.metrics.pixel import AUPRO_LIMITS, PixelScores, aupro_name
-from clflow.torchvision_shim import ensure_torchvision
 
 BLUR_SIGMA = 4.0
 THRESHOLDS = 300_000

@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 import typer
 
-from clflow.allocator import keep_freed_memory
-from clflow.backbones.network import Backbone, build_backbone
-from clflow.backbones.settings import BackboneSettings
+from clflow.device import keep_freed_memory
+from clflow.features.backbone import Backbone, build_backbone
+from clflow.features.registry import BackboneSettings
 
 BATCHES = (1, 16)
 

@@ -16,8 +16,8 @@ import typer
 from clflow.data.images import read_image, resize_image
 from clflow.data.records import Record, read_manifest
 from clflow.metrics.image import image_metrics
-from clflow.params import parse, read_params, section
-from clflow.paths import manifest_path
+from clflow.settings import parse, read_params, section
+from clflow.study.paths import StudyPaths
 from clflow.study.settings import StudySettings
 
 SIDE = 64
@@ -34,7 +34,7 @@ def main() -> None:
     study = parse(StudySettings, section(read_params(), "study"), "study")
     rows = []
     for category in study.categories:
-        manifest = read_manifest(manifest_path(study.name, category))
+        manifest = read_manifest(StudyPaths(study.name).manifest(category))
         train, test = (grey(Path(study.root), part) for part in (manifest.train, manifest.test))
         z = np.abs(test - train.mean(0)) / (train.std(0) + 1)
         labels = [record.label for record in manifest.test]

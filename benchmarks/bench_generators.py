@@ -21,21 +21,21 @@ import torch
 import typer
 
 from clflow.data.records import Manifest, read_manifest
-from clflow.detectors.inputs import image_files, training_data, validation_anomalies
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.detectors.registry import find_method
-from clflow.evaluation.measure import CategoryScores, measure
-from clflow.evaluation.settings import EvaluateSettings
+from clflow.device import prepare_torch, worker_count
 from clflow.metrics.image import image_metrics
-from clflow.params import parse, read_params, section
-from clflow.paths import FEATURES, manifest_path
+from clflow.pipeline.inputs import image_files, training_data, validation_anomalies
+from clflow.pipeline.measure import CategoryScores, measure
+from clflow.pipeline.settings import EvaluateSettings
 from clflow.progress import say
-from clflow.stage import prepare_torch, worker_count
+from clflow.report.summary import cell_text
+from clflow.settings import parse, read_params, section
+from clflow.study.paths import FEATURES, StudyPaths
 from clflow.study.settings import StudySettings
 from clflow.synthesis.bank import write_bank
 from clflow.synthesis.registry import GENERATORS, MIXTURE
 from clflow.synthesis.settings import SynthesizeSettings
-from clflow.tables.summary import cell_text
 
 WORKSPACE = Workspace(features=FEATURES)
 FIGURES = ["all kinds", "unseen kinds", "test image AUROC", "test pixel AUROC", "test AUPRO"]
@@ -142,7 +142,7 @@ def main(
     rows: list[dict[str, float | str | None]] = []
     seeds = seed or [0]
     for category in categories:
-        manifest = read_manifest(manifest_path(study.name, category))
+        manifest = read_manifest(StudyPaths(study.name).manifest(category))
         with tempfile.TemporaryDirectory() as folder:
             rows += trials(Trial(study, manifest, Path(folder)), method, seeds)
     print(f"\n{method}, seeds {', '.join(map(str, seeds))}\n")

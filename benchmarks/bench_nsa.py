@@ -22,23 +22,19 @@ import torch
 import typer
 from threadpoolctl import threadpool_limits
 
-from clflow.cost.latency import synchronise
-from clflow.cost.machine import describe_machine
+from clflow.data.images import ArrayImages
 from clflow.data.records import read_manifest
-from clflow.data.source import ArrayImages
-from clflow.detectors.device import pick_device
-from clflow.detectors.inputs import image_files, training_data
 from clflow.detectors.nsa.detector import NSADetector
-from clflow.detectors.nsa.loading import batches
 from clflow.detectors.nsa.network import build_network
-from clflow.detectors.nsa.prepare import prepare
-from clflow.detectors.nsa.samples import Samples, epoch_keys
+from clflow.detectors.nsa.samples import Samples, batches, epoch_keys
 from clflow.detectors.nsa.settings import NSADetectorSettings
-from clflow.detectors.nsa.training import Loop, Task
+from clflow.detectors.nsa.training import Loop, Task, prepare
 from clflow.detectors.registry import find_method
-from clflow.params import parse, read_params, section
-from clflow.paths import bank_folder, manifest_path
-from clflow.stage import prepare_torch
+from clflow.device import pick_device, prepare_torch
+from clflow.pipeline.inputs import image_files, training_data
+from clflow.pipeline.machine import describe_machine, synchronise
+from clflow.settings import parse, read_params, section
+from clflow.study.paths import StudyPaths
 from clflow.study.settings import StudySettings
 
 SCORED = 32
@@ -100,8 +96,8 @@ def rows(
     found = find_method(method)
     complete = found.complete(section(read_params(), f"train.{method}"))
     settings = parse(NSADetectorSettings, complete, f"train.{method}")
-    manifest, root = read_manifest(manifest_path(study.name, category)), Path(study.root)
-    data = training_data(manifest, root, bank_folder(study.name, category))
+    manifest, root = read_manifest(StudyPaths(study.name).manifest(category)), Path(study.root)
+    data = training_data(manifest, root, StudyPaths(study.name).bank(category))
     _, samples = prepare(data, settings, 0)
     files = image_files(root, manifest.test[:SCORED])
     images = ArrayImages([files[index] for index in range(len(files))])

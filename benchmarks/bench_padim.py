@@ -15,15 +15,16 @@ import typer
 
 from clflow.data.images import resize_mask
 from clflow.data.records import Manifest, read_manifest
-from clflow.detectors.inputs import image_files
-from clflow.detectors.protocol import Scores, TrainingData, Workspace
+from clflow.detectors.protocol import Scores, Workspace
 from clflow.detectors.registry import find_method
-from clflow.evaluation.measure import record_mask
 from clflow.metrics.image import image_metrics
 from clflow.metrics.pixel import PixelScores
-from clflow.params import parse, read_params, section
-from clflow.paths import FEATURES, manifest_path
+from clflow.pipeline.inputs import image_files
+from clflow.pipeline.measure import record_mask
+from clflow.settings import parse, read_params, section
+from clflow.study.paths import FEATURES, StudyPaths
 from clflow.study.settings import StudySettings
+from clflow.synthesis.training_data import TrainingData
 
 METHODS = ("padim", "anomalib.padim")
 
@@ -34,7 +35,7 @@ def fitted(method: str, data: TrainingData, seed: int, channels: torch.Tensor | 
     settings = parse(found.settings_model, found.complete({}), f"train.{method}")
     detector = found.detector_class()(settings)
     if channels is not None:
-        from clflow.detectors.fyd import detector as module
+        from clflow.detectors.gaussian import detector as module
 
         module.choose_channels = lambda *_: channels
     return detector.fit(data, torch.Generator().manual_seed(seed), Workspace(features=FEATURES))
@@ -59,7 +60,7 @@ def main(seed: int = 0, same_channels: bool = False) -> None:
     study = parse(StudySettings, section(read_params(), "study"), "study")
     root, rows = Path(study.root), []
     for category in study.categories:
-        manifest = read_manifest(manifest_path(study.name, category))
+        manifest = read_manifest(StudyPaths(study.name).manifest(category))
         data = TrainingData(image_files(root, manifest.train))
         theirs = fitted("anomalib.padim", data, seed, None)
         ours = fitted("padim", data, seed, theirs.model_.idx if same_channels else None)

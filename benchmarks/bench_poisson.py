@@ -15,7 +15,7 @@ import typer
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from clflow.synthesis.blend import CloneMode, seamless_clone
+from clflow.synthesis.blending import CloneMode, seamless_clone
 
 Image = NDArray[np.uint8]
 

@@ -23,15 +23,15 @@ import typer
 from threadpoolctl import threadpool_limits
 
 from clflow.data.records import Manifest, read_manifest
-from clflow.params import parse, read_params, section
-from clflow.paths import manifest_path
-from clflow.stage import worker_count
+from clflow.device import worker_count
+from clflow.settings import parse, read_params, section
+from clflow.study.paths import StudyPaths
 from clflow.study.settings import StudySettings
-from clflow.synthesis import paste, pii
+from clflow.synthesis import blending as paste
+from clflow.synthesis import fpi as pii
 from clflow.synthesis.bank import decide_on, write_bank
 from clflow.synthesis.drawing import read_resized
-from clflow.synthesis.members import find_members
-from clflow.synthesis.registry import GENERATORS, get_generator
+from clflow.synthesis.registry import GENERATORS, find_members, get_generator
 from clflow.synthesis.settings import SynthesizeSettings
 
 REPEATS = 5
@@ -122,7 +122,7 @@ def main(category: str, count: int = 60) -> None:
     """Print one row per generator as Markdown."""
     cv2.setNumThreads(1)
     study = parse(StudySettings, section(read_params(), "study"), "study")
-    manifest = read_manifest(manifest_path(study.name, category))
+    manifest = read_manifest(StudyPaths(study.name).manifest(category))
     with threadpool_limits(1):
         rows = [measure(name, manifest, study, count) for name in GENERATORS]
     print(f"\n{category}, {worker_count()} processes for the bank\n")

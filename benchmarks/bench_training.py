@@ -13,11 +13,10 @@ from typing import Any
 import pandas as pd
 import typer
 
-from clflow.cost.measure import Job, train
-from clflow.cost.settings import TimingSettings
-from clflow.detectors.merge import merged
-from clflow.detectors.registry import find_method
-from clflow.params import parse, read_params, section
+from clflow.detectors.registry import find_method, merged
+from clflow.pipeline.cost import Job, train
+from clflow.pipeline.settings import TimingSettings
+from clflow.settings import parse, read_params, section
 from clflow.study.settings import StudySettings
 
 TENTH = {"parameters": {"coreset_sampling_ratio": 0.1}}

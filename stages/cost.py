@@ -2,12 +2,12 @@
 
 import typer
 
-from clflow.cost.measure import Job, measure_cost
-from clflow.cost.settings import CostSettings
 from clflow.detectors.registry import find_method
-from clflow.params import parse, section
+from clflow.pipeline.cost import Job, measure_cost
+from clflow.pipeline.settings import CostSettings
+from clflow.pipeline.stage import stage
 from clflow.progress import say
-from clflow.stage import stage
+from clflow.settings import parse, section
 
 
 def main(method: str) -> None:

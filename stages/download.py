@@ -4,10 +4,11 @@ from pathlib import Path
 
 import typer
 
-from clflow.data.acquire import acquire, acquire_textures
-from clflow.data.download_settings import DownloadSettings
-from clflow.params import parse, section
-from clflow.stage import stage, worker_count
+from clflow.data.settings import DownloadSettings
+from clflow.device import worker_count
+from clflow.pipeline.acquire import acquire, acquire_textures
+from clflow.pipeline.stage import stage
+from clflow.settings import parse, section
 
 
 def main() -> None:

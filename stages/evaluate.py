@@ -6,23 +6,25 @@ import typer
 
 from clflow.data.records import read_manifest
 from clflow.detectors.registry import find_method
-from clflow.evaluation.evaluate import Subject, evaluate
-from clflow.evaluation.settings import EvaluateSettings
+from clflow.device import prepare_torch
 from clflow.files import sha256_of
-from clflow.params import parse, section
-from clflow.paths import bank_folder, manifest_path
-from clflow.stage import prepare_torch, stage, track
+from clflow.pipeline.evaluate import Subject, evaluate
+from clflow.pipeline.settings import EvaluateSettings
+from clflow.pipeline.stage import stage
+from clflow.settings import parse, section
+from clflow.study.paths import StudyPaths
+from clflow.tracking.live import track_evaluation
 
 
 def main(method: str, category: str) -> None:
     with stage() as (study, params):
         prepare_torch()
-        bank = bank_folder(study.name, category)
+        bank = StudyPaths(study.name).bank(category)
         subject = Subject(
             study=study.name,
             dataset=study.dataset,
             method=find_method(method),
-            manifest=read_manifest(manifest_path(study.name, category)),
+            manifest=read_manifest(StudyPaths(study.name).manifest(category)),
             root=Path(study.root),
             bank=bank,
             bank_digest=sha256_of(bank / "train" / "manifest.jsonl"),
@@ -30,7 +32,7 @@ def main(method: str, category: str) -> None:
         evaluate(
             subject, study.seeds, parse(EvaluateSettings, section(params, "evaluate"), "evaluate")
         )
-        track("track_evaluation", study.name, method, category)
+        track_evaluation(study.name, method, category)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import typer
 
+from clflow.data.assessment import PrepareSettings
 from clflow.data.manifest import build_manifest
 from clflow.data.records import write_manifest
-from clflow.data.settings import PrepareSettings
-from clflow.params import parse, section
-from clflow.paths import manifest_path
+from clflow.pipeline.stage import stage
 from clflow.progress import say
-from clflow.stage import announce_synthesis, stage
+from clflow.settings import parse, section
+from clflow.study.paths import StudyPaths
 
 
 def main(category: str) -> None:
@@ -24,8 +24,7 @@ def main(category: str) -> None:
             f"{category}: {len(manifest.train)} to train, {len(manifest.validation)} held out, "
             f"{len(manifest.test)} to test"
         )
-        announce_synthesis(manifest, Path(study.root), study.dataset, params)
-        write_manifest(manifest_path(study.name, category), manifest)
+        write_manifest(StudyPaths(study.name).manifest(category), manifest)
 
 
 if __name__ == "__main__":

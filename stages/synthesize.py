@@ -5,21 +5,25 @@ from pathlib import Path
 import typer
 
 from clflow.data.records import read_manifest
-from clflow.gallery.report import write_report
-from clflow.params import parse, section
-from clflow.paths import bank_folder, manifest_path, report_folder
+from clflow.device import worker_count
+from clflow.pipeline.stage import stage
 from clflow.progress import say
-from clflow.stage import stage, track, worker_count
-from clflow.synthesis.bank import read_bank, write_bank
+from clflow.settings import parse, section
+from clflow.study.paths import StudyPaths
+from clflow.synthesis.bank import announce, read_bank, write_bank
+from clflow.synthesis.preview.report import write_report
 from clflow.synthesis.settings import SynthesizeSettings
+from clflow.tracking.live import track_bank
 
 
 def main(category: str) -> None:
     with stage() as (study, params):
-        root, bank = Path(study.root), bank_folder(study.name, category)
+        root, bank = Path(study.root), StudyPaths(study.name).bank(category)
         settings = parse(SynthesizeSettings, section(params, "synthesize"), "synthesize")
+        manifest = read_manifest(StudyPaths(study.name).manifest(category))
+        announce(manifest, root, study.dataset, settings)
         summary = write_bank(
-            read_manifest(manifest_path(study.name, category)),
+            manifest,
             root,
             bank,
             study.dataset,
@@ -28,9 +32,9 @@ def main(category: str) -> None:
         )
         for split, counts in summary.splits.items():
             say(f"{category} {split}: {counts.written} anomalies, {counts.failed} found no place")
-        report = report_folder(study.name, category)
+        report = StudyPaths(study.name).bank_report(category)
         write_report(read_bank(bank, "train"), root, report, f"{study.name}/{category} train")
-        track("track_bank", study.name, category)
+        track_bank(study.name, category)
 
 
 if __name__ == "__main__":

@@ -2,22 +2,21 @@
 
 import typer
 
-from clflow.params import parse, section
-from clflow.paths import TABLES, results_folder
-from clflow.stage import stage, track
-from clflow.tables.places import ranks_folder, scores_root
-from clflow.tables.ranks import write_ranks
-from clflow.tables.settings import TabulateSettings
-from clflow.tables.write import Sources, write_tables
+from clflow.pipeline.stage import stage
+from clflow.report.settings import TabulateSettings
+from clflow.report.tables import Sources, write_ranks, write_tables
+from clflow.settings import parse, section
+from clflow.study.paths import TABLES, StudyPaths
+from clflow.tracking.live import track_tables
 
 
 def main() -> None:
     with stage() as (study, params):
         settings = parse(TabulateSettings, section(params, "tabulate"), "tabulate")
-        sources = Sources(results_folder(study.name), scores_root(study.name))
+        sources = Sources(StudyPaths(study.name).results, StudyPaths(study.name).all_scores)
         report = write_tables(study, sources, settings, TABLES, section(params, "train"))
-        write_ranks(report, ranks_folder(study.name))
-        track("track_tables", study.name)
+        write_ranks(report, StudyPaths(study.name).ranks)
+        track_tables(study.name)
 
 
 if __name__ == "__main__":

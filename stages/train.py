@@ -5,21 +5,23 @@ from pathlib import Path
 import typer
 
 from clflow.data.records import read_manifest
-from clflow.detectors.inputs import training_data
 from clflow.detectors.registry import find_method
-from clflow.detectors.runs import Run, failure_of, train_seeds
+from clflow.device import prepare_torch
 from clflow.files import sha256_of
-from clflow.params import section
-from clflow.paths import bank_folder, manifest_path, model_folder
+from clflow.pipeline.inputs import training_data
+from clflow.pipeline.stage import stage
+from clflow.pipeline.train import Run, failure_of, train_seeds
 from clflow.progress import say
-from clflow.stage import prepare_torch, stage, track
+from clflow.settings import section
+from clflow.study.paths import StudyPaths
+from clflow.tracking.live import track_training
 
 
 def main(method: str, category: str) -> None:
     with stage() as (study, params):
         prepare_torch()
-        manifest = read_manifest(manifest_path(study.name, category))
-        bank = bank_folder(study.name, category)
+        manifest = read_manifest(StudyPaths(study.name).manifest(category))
+        bank = StudyPaths(study.name).bank(category)
         found = find_method(method)
         settings = found.complete(section(params, f"train.{method}"))
         run = Run(
@@ -32,13 +34,13 @@ def main(method: str, category: str) -> None:
             bank_digest=sha256_of(bank / "train" / "manifest.jsonl"),
         )
         data = training_data(manifest, Path(study.root), bank)
-        models = model_folder(study.name, method, category)
+        models = StudyPaths(study.name).models(method, category)
         seconds = train_seeds(run, data, study.seeds, models)
         for seed, duration in seconds.items():
             failed = failure_of(models / f"seed-{seed}") is not None
             end = "failed after" if failed else "trained in"
             say(f"{method} {category} seed {seed}: {end} {duration:.0f} s")
-        track("track_training", study.name, method, category, seconds)
+        track_training(study.name, method, category, seconds)
 
 
 if __name__ == "__main__":

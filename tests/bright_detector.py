@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from clflow.data.images import resize_image
-from clflow.data.source import ImageSource
-from clflow.detectors.protocol import Scores, TrainingData, Workspace
+from clflow.data.images import ImageSource, resize_image
+from clflow.detectors.protocol import Scores, Workspace
 from clflow.detectors.registry import Method
 from clflow.files import write_text
+from clflow.synthesis.training_data import TrainingData
 
 NO_WORKSPACE = Workspace()
 

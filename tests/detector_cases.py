@@ -9,10 +9,9 @@ from flow_cases import seeded, training_data
 from fyd_cases import SIZE, WHOLE, parts, parts_data
 from fyd_cases import SMALL as SMALL_FYD
 
-from clflow.data.source import ArrayImages
-from clflow.detectors.merge import merged
-from clflow.detectors.protocol import TrainingData
-from clflow.detectors.registry import find_method
+from clflow.data.images import ArrayImages
+from clflow.detectors.registry import find_method, merged
+from clflow.synthesis.training_data import TrainingData
 
 PARTS = ArrayImages(parts(3, 20) + parts(3, 21, spot=True))
 SMALL: dict[str, Any] = merged(SMALL_FLOW, {"training": {"steps": 2}})

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from clflow.detectors.peers.detector import PeerDetector
-from clflow.detectors.peers.handover import handed_over
-from clflow.detectors.peers.images import normalised
-from clflow.detectors.peers.settings import PadimSettings
+from clflow.detectors.anomalib.detector import PeerDetector
+from clflow.detectors.anomalib.handover import handed_over, normalised
+from clflow.detectors.anomalib.settings import PadimSettings
 
 timm = import_module("timm")  # after what makes torchvision importable
 

@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from clflow.data.source import ArrayImages
+from clflow.data.images import ArrayImages
 from clflow.detectors.flow.settings import FlowSettings
-from clflow.detectors.merge import merged
-from clflow.detectors.protocol import Negatives, TrainingData
-from clflow.detectors.registry import find_method
+from clflow.detectors.registry import find_method, merged
+from clflow.synthesis.training_data import Negatives, TrainingData
 
 SMALL: dict[str, Any] = {
     "image_size": 64,

@@ -7,12 +7,11 @@ import cv2
 import numpy as np
 import torch
 
-from clflow.data.source import ArrayImages
-from clflow.detectors.fyd.detector import FydDetector
-from clflow.detectors.fyd.settings import FydSettings
-from clflow.detectors.merge import merged
-from clflow.detectors.protocol import TrainingData
-from clflow.detectors.registry import find_method
+from clflow.data.images import ArrayImages
+from clflow.detectors.gaussian.detector import FydDetector
+from clflow.detectors.gaussian.settings import FydSettings
+from clflow.detectors.registry import find_method, merged
+from clflow.synthesis.training_data import TrainingData
 
 SIZE = 64
 SMALL: dict[str, Any] = {

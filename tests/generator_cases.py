@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from nsa_images import BACKGROUND, OBJECT, TEXTURE, Image, on_plain_ground, textured
 
-from clflow.synthesis.cutpaste_settings import CutPasteSettings, ScarSettings
-from clflow.synthesis.fields import LabelSettings
-from clflow.synthesis.fpi_settings import FPISettings, PIISettings
-from clflow.synthesis.perlin_settings import ResolvedPerlin
+from clflow.synthesis.cutpaste import CutPasteSettings, ScarSettings
+from clflow.synthesis.fpi import FPISettings, PIISettings
+from clflow.synthesis.labels import LabelSettings
+from clflow.synthesis.perlin import ResolvedPerlin
 from clflow.synthesis.registry import get_generator
 from clflow.synthesis.synthetic import Synthetic
 

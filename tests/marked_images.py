@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from clflow.data.records import Record
 from clflow.detectors.protocol import Scores
-from clflow.evaluation.measure import CategoryScores
+from clflow.pipeline.measure import CategoryScores
 
 SIDE = 8
 

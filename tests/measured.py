@@ -1,11 +1,11 @@
-"""Files of the stages cost and optimism for the tests of the tables."""
+"""Files of the stages cost and selection_bias for the tests of the tables."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clflow.cost.report import CostReport
 from clflow.files import write_json
-from clflow.optimism.report import Curve, OptimismReport, Point, gaps
+from clflow.study.cost import CostReport
+from clflow.study.selection_bias import Curve, Point, SelectionBiasReport, gaps
 
 
 def write_cost(folder: Path, method: str, batches: Sequence[int] = (1, 16)) -> Path:
@@ -42,18 +42,18 @@ def write_cost(folder: Path, method: str, batches: Sequence[int] = (1, 16)) -> P
     return path
 
 
-def write_optimism(
+def write_selection_bias(
     folder: Path,
     method: str,
     category: str,
     curves: Sequence[Sequence[Mapping[str, float | None]]],
 ) -> Path:
-    """Write metrics after each point, by seed, into `folder`, results/optimism/<study>."""
+    """Write metrics after each point, by seed, into `folder`, results/selection_bias/<study>."""
     seeds = {}
     for seed, values in enumerate(curves):
         points = tuple(Point(step=i + 1, metrics=dict(own)) for i, own in enumerate(values))
         seeds[seed] = Curve(points=points, gap=gaps(points, values[0]))
-    report = OptimismReport(
+    report = SelectionBiasReport(
         study=folder.name,
         dataset="own",
         category=category,

@@ -5,15 +5,13 @@ from typing import Any
 import numpy as np
 from nsa_images import BACKGROUND, Image, on_plain_ground, textured
 
-from clflow.data.source import ArrayImages
-from clflow.detectors.merge import merged
+from clflow.data.images import ArrayImages
 from clflow.detectors.nsa.settings import NSADetectorSettings
-from clflow.detectors.protocol import Category, TrainingData
-from clflow.detectors.registry import find_method
-from clflow.synthesis.background import Kind
-from clflow.synthesis.categories import Decision
-from clflow.synthesis.members import find_members
+from clflow.detectors.registry import find_method, merged
+from clflow.synthesis.background import Decision, Kind
+from clflow.synthesis.registry import find_members
 from clflow.synthesis.settings import SynthesizeSettings
+from clflow.synthesis.training_data import Category, TrainingData
 
 METHODS = ("nsa", "fpi", "pii", "cutpaste")
 SIZE = 80

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from clflow.synthesis.nsa import NSA
-from clflow.synthesis.nsa_settings import NSASettings
+from clflow.synthesis.nsa import NSA, NSASettings
 from clflow.synthesis.synthetic import Synthetic
 
 Image = NDArray[np.uint8]

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from clflow.files import write_json
+from clflow.metrics.registry import METRICS
+from clflow.report.results import read_results
+from clflow.report.scores import score_file
+from clflow.report.tables import Sources
 from clflow.study.settings import StudySettings
-from clflow.tables.metrics import METRICS
-from clflow.tables.results import read_results
-from clflow.tables.scores import score_file
-from clflow.tables.write import Sources
 
 DATASET = "mvtec_ad"
 STUDY = StudySettings(

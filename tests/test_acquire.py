@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from builders import mvtec_category
 
-from clflow.data import acquire as module
-from clflow.data.acquire import acquire
 from clflow.data.catalog import Dataset
-from clflow.data.download_settings import DownloadSettings
-from clflow.demo.render import DemoSettings
+from clflow.data.demo.render import DemoSettings
+from clflow.data.settings import DownloadSettings
 from clflow.errors import DataError, DownloadError, SettingsError
 from clflow.files import sha256_of
+from clflow.pipeline import acquire as module
+from clflow.pipeline.acquire import acquire
 
 DEMO = DemoSettings(categories=("weave",), image_size=64, train=2, test_good=1, per_defect=1)
 TINY = DownloadSettings(demo_seed=3, demo=DEMO)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from mirrors import Server, running_server
 
-from clflow.data import acquire as module
-from clflow.data.acquire import acquire_textures
 from clflow.data.catalog import Archive, load_textures
 from clflow.errors import DownloadError, SettingsError
 from clflow.files import sha256_of
-from clflow.paths import TEXTURES
+from clflow.pipeline import acquire as module
+from clflow.pipeline.acquire import acquire_textures
+from clflow.synthesis.textures import TEXTURES
 
 
 @pytest.fixture(autouse=True)

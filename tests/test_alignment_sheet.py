@@ -12,14 +12,12 @@ from flow_cases import grain
 from fyd_cases import SIZE, SMALL, noisy, part, parts
 from torch import Tensor
 
-from clflow.data.images import read_image
-from clflow.data.source import ArrayImages
-from clflow.detectors.alignment.sheet import alignment_sheet, write_sheet
-from clflow.detectors.alignment.warp import identity, warp_images
-from clflow.detectors.merge import merged
-from clflow.detectors.protocol import TrainingData
-from clflow.detectors.registry import find_method
-from clflow.detectors.runs import Run, load_run, train_seeds
+from clflow.alignment.sheet import alignment_sheet, write_sheet
+from clflow.alignment.warp import identity, warp_images
+from clflow.data.images import ArrayImages, read_image
+from clflow.detectors.registry import find_method, merged
+from clflow.pipeline.train import Run, load_run, train_seeds
+from clflow.synthesis.training_data import TrainingData
 
 REGISTRATION = SMALL["image_alignment"]["registration"]
 NO_NEGATIVES = {"classification": {"weight": 0.0}, "contrast": {"weight": 0.0}}

@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from clflow.backbones.network import Backbone, build_backbone
-from clflow.backbones.settings import BackboneSettings
-from clflow.backbones.weights import bundled_weights, timm_name
 from clflow.errors import SettingsError
+from clflow.features.backbone import Backbone, build_backbone
+from clflow.features.registry import BackboneSettings
+from clflow.features.weights import bundled_weights, timm_name
 from clflow.files import sha256_of
 
-# after clflow.backbones.network, which makes torchvision importable
+# after clflow.features.backbone, which makes torchvision importable
 timm = import_module("timm")
 
 RESNET = BackboneSettings(name="resnet18", weights="random")
@@ -175,7 +175,7 @@ def test_pth_file_holds_tensors_by_name_only(tmp_path: Path, content: object, me
 
 
 def test_bundled_package_with_another_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clflow.backbones.weights.BUNDLED_SHA256", "0" * 64)
+    monkeypatch.setattr("clflow.features.weights.BUNDLED_SHA256", "0" * 64)
     with pytest.raises(SettingsError, match="sha256 is 5793"):
         bundled_weights()
 

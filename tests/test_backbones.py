@@ -5,12 +5,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from clflow.backbones.network import Backbone, build_backbone
-from clflow.backbones.registry import BACKBONES, BackboneSpec, backbone_spec
-from clflow.backbones.settings import BackboneSettings
 from clflow.errors import SettingsError
+from clflow.features.backbone import Backbone, build_backbone
+from clflow.features.registry import BACKBONES, BackboneSettings, BackboneSpec, backbone_spec
 
-# after clflow.backbones.network, which makes torchvision importable
+# after clflow.features.backbone, which makes torchvision importable
 timm = import_module("timm")
 
 RESNET = BackboneSettings(name="resnet18", weights="random")

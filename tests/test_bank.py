@@ -15,10 +15,10 @@ from clflow.data.images import read_image, read_mask, write_png
 from clflow.data.records import Manifest
 from clflow.errors import DataError, SettingsError
 from clflow.synthesis import registry
+from clflow.synthesis.background import Decision
 from clflow.synthesis.bank import read_bank, rebuild, write_bank
-from clflow.synthesis.categories import Decision
-from clflow.synthesis.fields import LabelSettings
-from clflow.synthesis.nsa_settings import NSAOverrides
+from clflow.synthesis.labels import LabelSettings
+from clflow.synthesis.nsa import NSAOverrides
 from clflow.synthesis.registry import SourceKind
 from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.synthetic import Synthetic, component_boxes
@@ -182,7 +182,7 @@ class Picky:
 def test_failures_are_retried_counted_and_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(registry.GENERATORS, "picky", f"{__name__}:Picky")
+    monkeypatch.setitem(registry.GENERATORS, "picky", Picky)
     settings = SMALL.model_copy(update={"generator": "picky", "per_image": 8, "attempts": 2})
     summary = write_bank(study(tmp_path), tmp_path, tmp_path / "bank", "mine", settings)
     rows = read_bank(tmp_path / "bank", "train")

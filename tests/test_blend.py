@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nsa_images import textured
 
-from clflow.synthesis.blend import CloneMode, seamless_clone
+from clflow.synthesis.blending import CloneMode, seamless_clone
 
 
 @pytest.mark.parametrize("mode", ["normal", "mixed"])

@@ -9,7 +9,7 @@ import pytest
 from builders import flat_category, mvtec_category
 
 from clflow.cli import main as cli
-from clflow.params import read_params
+from clflow.settings import read_params
 
 PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
 

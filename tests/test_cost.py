@@ -17,12 +17,17 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from clflow.cost.latency import batch_latency, timed
-from clflow.cost.machine import describe_machine, processor
-from clflow.cost.memory import peak_resident_bytes
-from clflow.cost.size import detector_size, giga_macs
-from clflow.data.source import ArrayImages
+from clflow.data.images import ArrayImages
 from clflow.detectors.flow.detector import FlowDetector
+from clflow.pipeline.machine import (
+    batch_latency,
+    describe_machine,
+    detector_size,
+    giga_macs,
+    peak_resident_bytes,
+    processor,
+    timed,
+)
 
 SIDE = 64
 # channels and strides of the three levels of EfficientNet-Lite0
@@ -166,7 +171,7 @@ def test_peak_memory_is_that_of_the_status_file(tmp_path: Path) -> None:
 GROW = """
 import numpy as np
 from pathlib import Path
-from clflow.cost.memory import peak_resident_bytes
+from clflow.pipeline.machine import peak_resident_bytes
 before = peak_resident_bytes()
 size = before + 2**26
 np.ones(size, np.uint8)

@@ -8,20 +8,18 @@ import pytest
 import tiny_study
 from flow_cases import seeded
 
-from clflow.cost import measure
-from clflow.cost.measure import Job, measure_cost
-from clflow.cost.places import WORK, cost_folder, cost_path
-from clflow.cost.read import COLUMNS, read_costs
-from clflow.cost.report import CostReport
-from clflow.cost.settings import CostSettings, TimingSettings
 from clflow.data.records import read_manifest
 from clflow.detectors.flow.detector import FlowDetector
 from clflow.detectors.flow.settings import FlowSettings
-from clflow.detectors.inputs import training_data
 from clflow.errors import DataError, SettingsError, TrainingError
-from clflow.params import read_params
-from clflow.paths import bank_folder, manifest_path
-from clflow.schema import check_params
+from clflow.pipeline import cost as measure
+from clflow.pipeline.cost import Job, measure_cost
+from clflow.pipeline.inputs import training_data
+from clflow.pipeline.params import check_params
+from clflow.pipeline.settings import CostSettings, TimingSettings
+from clflow.settings import read_params
+from clflow.study.cost import COLUMNS, CostReport, read_costs
+from clflow.study.paths import WORK, StudyPaths
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 
@@ -45,7 +43,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
 def test_file_holds_what_was_measured(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "_in_fresh_process", lambda work, *rest: work(*rest))
     report = measure_cost(job)
-    path = cost_path("small", "fastflow")
+    path = StudyPaths("small").cost("fastflow")
     assert CostReport.model_validate_json(path.read_bytes()) == report
     assert report.input_size == (64, 64)
     assert report.latency.keys() == {1, 7}
@@ -60,9 +58,9 @@ def test_file_holds_what_was_measured(job: Job, monkeypatch: pytest.MonkeyPatch)
 def test_training_is_that_of_the_train_stage(job: Job, tmp_path: Path) -> None:
     measure.train(job, tmp_path / "cost")
     data = training_data(
-        read_manifest(manifest_path("small", "widget")),
+        read_manifest(StudyPaths("small").manifest("widget")),
         tiny_study.ROOT,
-        bank_folder("small", "widget"),
+        StudyPaths("small").bank("widget"),
     )
     settings = FlowSettings.model_validate(job.settings)
     FlowDetector(settings).fit(data, seeded(0)).save(tmp_path / "own")
@@ -82,7 +80,7 @@ def test_a_killed_process_is_told_and_leaves_nothing(
     with pytest.raises(TrainingError, match="measuring fastflow on widget was killed"):
         measure_cost(job)
     assert list(WORK.iterdir()) == []
-    assert not cost_folder("small").exists()
+    assert not StudyPaths("small").costs.exists()
 
 
 def test_nothing_measured_gives_an_empty_table(tmp_path: Path) -> None:
@@ -96,7 +94,7 @@ def test_table_has_a_row_per_method_and_latencies_by_batch(
 ) -> None:
     monkeypatch.setattr(measure, "_in_fresh_process", lambda work, *rest: work(*rest))
     report = measure_cost(job)
-    frame = read_costs(cost_folder("small"), ["clflow", "fastflow"])
+    frame = read_costs(StudyPaths("small").costs, ["clflow", "fastflow"])
     (row,) = frame.to_dict("records")
     assert tuple(frame.columns[: len(COLUMNS)]) == COLUMNS
     assert row["method"] == "fastflow"
@@ -107,10 +105,10 @@ def test_table_has_a_row_per_method_and_latencies_by_batch(
         assert row[f"median_ms_{batch}"] == latency.detector.median_ms
         assert row[f"p95_ms_{batch}"] == latency.detector.p95_ms
         assert row[f"ratio_{batch}"] == latency.ratio
-    path = cost_path("small", "fastflow")
+    path = StudyPaths("small").cost("fastflow")
     path.write_text(path.read_text().replace('"ratio"', '"ration"'))
     with pytest.raises(DataError, match=r"fastflow\.json is malformed.*dvc repro --force cost"):
-        read_costs(cost_folder("small"), ["fastflow"])
+        read_costs(StudyPaths("small").costs, ["fastflow"])
 
 
 def problem(section: dict[str, Any]) -> str:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from nsa_images import Image, few, seeds, sides, textured
 from pydantic import ValidationError
 
-from clflow.synthesis.cutpaste_settings import CutPasteSettings, ScarSettings
-from clflow.synthesis.jitter import jitter_colours
+from clflow.synthesis.cutpaste import CutPasteSettings, ScarSettings, jitter_colours
 
 PATCH, SCAR = Case("cutpaste", CutPasteSettings()), Case("cutpaste_scar", ScarSettings())
 

@@ -8,21 +8,22 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
-from clflow.demo import sample
-from clflow.demo.bolt import draw_bolt
-from clflow.demo.camera import Camera, expose
-from clflow.demo.lighting import Light, Surface, shade
-from clflow.demo.render import DemoSettings, image_keys, render_demo
-from clflow.demo.sample import (
+from clflow.data.demo import render as sample
+from clflow.data.demo.bolt import draw_bolt
+from clflow.data.demo.render import (
     CATEGORIES,
     LEAST_CONTRAST,
     MASK_LEVEL,
+    DemoSettings,
     Exposure,
     ImageKey,
     expose_scene,
+    image_keys,
     render,
+    render_demo,
 )
-from clflow.demo.washer import draw_washer
+from clflow.data.demo.scene import Camera, Light, Surface, expose, shade
+from clflow.data.demo.washer import draw_washer
 from clflow.errors import DataError
 
 SIZE = 64

@@ -1,4 +1,4 @@
-"""Cost and optimism gap beside a study's tables: only where they were measured."""
+"""Cost and selection bias beside a study's tables: only where they were measured."""
 
 import io
 import re
@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from measured import write_cost, write_optimism
+from measured import write_cost, write_selection_bias
 from rich.console import Console
 from run_files import sources_of, write_full_study, write_run
 
 from clflow.errors import DataError
+from clflow.metrics.registry import METRICS
+from clflow.report import latex, markdown
+from clflow.report.diagnosis import Diagnosis, Places, read_diagnoses
+from clflow.report.results import load_results
+from clflow.report.settings import TabulateSettings
+from clflow.report.tables import write_tables
+from clflow.report.terminal import print_results
 from clflow.study.settings import StudySettings
-from clflow.tables import latex, markdown
-from clflow.tables.diagnosis import Diagnosis, Places, read_diagnoses
-from clflow.tables.metrics import METRICS
-from clflow.tables.results import load_results
-from clflow.tables.settings import TabulateSettings
-from clflow.tables.show import print_results
-from clflow.tables.write import write_tables
 
 SETTINGS = TabulateSettings(metrics=("image_auroc",), resamples=100)
 VALUES = {"a": {"x": [0.6, 0.7], "y": [0.9, 0.9]}, "b": {"x": [0.8, 0.8], "y": [0.85, 0.9]}}
@@ -30,7 +30,7 @@ class Study:
     def __init__(self, root: Path) -> None:
         folder = root / "results/runs/small"
         self.settings: StudySettings = write_full_study(folder, VALUES)[0]
-        self.places = Places(root / "cost/small", root / "optimism/small")
+        self.places = Places(root / "cost/small", root / "selection_bias/small")
         self.tables = root / "tables"
         self.folder = folder
         self.tabulate()
@@ -66,7 +66,7 @@ def test_what_was_not_measured_is_not_shown(study: Study) -> None:
     assert study.diagnoses() == []
     assert "Cost" not in study.printed()
     write_cost(study.places.cost, "another")
-    write_optimism(study.places.optimism, "x", "another", [image(0.5)])
+    write_selection_bias(study.places.selection_bias, "x", "another", [image(0.5)])
     assert study.diagnoses() == []
 
 
@@ -84,21 +84,21 @@ def test_cost_has_a_row_per_method_and_says_where_it_was_measured(study: Study) 
 
 
 def test_the_gap_is_labelled_as_a_diagnosis_from_test_labels(study: Study) -> None:
-    write_optimism(study.places.optimism, "x", "a", [image(0.7, 0.6), image(0.7, 0.7)])
-    (optimism,) = study.diagnoses()
-    lines = lines_of(optimism)
-    assert lines[0] == "## Optimism gap"
+    write_selection_bias(study.places.selection_bias, "x", "a", [image(0.7, 0.6), image(0.7, 0.7)])
+    (selection_bias,) = study.diagnoses()
+    lines = lines_of(selection_bias)
+    assert lines[0] == "## Selection bias"
     assert lines[2].startswith("A diagnosis from the test labels, no result:")
     assert lines[-1] == "| a | x | 0.650 → 0.700 (+0.050) |"
 
 
 def test_the_mean_of_gaps_is_over_methods_that_have_all_categories(study: Study) -> None:
-    folder = study.places.optimism
-    write_optimism(folder, "x", "a", [image(0.7, 0.6), image(0.7, 0.7)])
-    write_optimism(folder, "x", "b", [image(0.9, 0.8), image(0.9, 0.8)])
-    write_optimism(folder, "y", "a", [image(0.9), image(0.9)])
-    (optimism,) = study.diagnoses()
-    assert lines_of(optimism)[-4:] == [
+    folder = study.places.selection_bias
+    write_selection_bias(folder, "x", "a", [image(0.7, 0.6), image(0.7, 0.7)])
+    write_selection_bias(folder, "x", "b", [image(0.9, 0.8), image(0.9, 0.8)])
+    write_selection_bias(folder, "y", "a", [image(0.9), image(0.9)])
+    (selection_bias,) = study.diagnoses()
+    assert lines_of(selection_bias)[-4:] == [
         "| a | x | 0.650 → 0.700 (+0.050) |",
         "| a | y | 0.900 → 0.900 (+0.000) |",
         "| b | x | 0.800 → 0.900 (+0.100) |",
@@ -107,9 +107,9 @@ def test_the_mean_of_gaps_is_over_methods_that_have_all_categories(study: Study)
 
 
 def test_a_gap_of_another_model_is_flagged(study: Study) -> None:
-    write_optimism(study.places.optimism, "x", "a", [image(0.7, 0.61), image(0.7, 0.7)])
-    (optimism,) = study.diagnoses()
-    lines = lines_of(optimism)
+    write_selection_bias(study.places.selection_bias, "x", "a", [image(0.7, 0.61), image(0.7, 0.7)])
+    (selection_bias,) = study.diagnoses()
+    lines = lines_of(selection_bias)
     assert "| a | x | 0.655 → 0.700 (+0.045) † |" in lines
     assert lines[-1].startswith("- † the value after the last step is not that of this study's")
 
@@ -118,9 +118,9 @@ def test_a_failed_seed_is_named_and_makes_no_gap_stale(study: Study) -> None:
     seeds: dict[int, dict[str, float | None]] = {0: {"image_auroc": 0.6}, 1: dict.fromkeys(METRICS)}
     write_run(study.folder, "x", "a", seeds, failures={"1": "it diverged"})
     study.tabulate()
-    write_optimism(study.places.optimism, "x", "a", [image(0.7, 0.6)])
-    (optimism,) = study.diagnoses()
-    assert lines_of(optimism)[-3:] == [
+    write_selection_bias(study.places.selection_bias, "x", "a", [image(0.7, 0.6)])
+    (selection_bias,) = study.diagnoses()
+    assert lines_of(selection_bias)[-3:] == [
         "| a | x | 0.600 → 0.700 (+0.100) |",
         "",
         "- x on a: without seed 1, whose run failed.",
@@ -129,30 +129,30 @@ def test_a_failed_seed_is_named_and_makes_no_gap_stale(study: Study) -> None:
 
 
 def test_an_undefined_gap_is_a_dash_and_makes_the_mean_one(study: Study) -> None:
-    folder = study.places.optimism
-    write_optimism(folder, "x", "a", [image(None, None), image(0.7, 0.7)])
-    write_optimism(folder, "x", "b", [image(0.9, 0.8), image(0.9, 0.8)])
-    (optimism,) = study.diagnoses()
-    assert "| a | x | – |" in lines_of(optimism)
-    assert "| mean of 2 categories | x | – |" in lines_of(optimism)
+    folder = study.places.selection_bias
+    write_selection_bias(folder, "x", "a", [image(None, None), image(0.7, 0.7)])
+    write_selection_bias(folder, "x", "b", [image(0.9, 0.8), image(0.9, 0.8)])
+    (selection_bias,) = study.diagnoses()
+    assert "| a | x | – |" in lines_of(selection_bias)
+    assert "| mean of 2 categories | x | – |" in lines_of(selection_bias)
 
 
 def test_both_are_printed_and_set_in_latex(study: Study) -> None:
     write_cost(study.places.cost, "x")
-    write_optimism(study.places.optimism, "x", "a", [image(0.7, 0.6), image(0.7, 0.7)])
+    write_selection_bias(study.places.selection_bias, "x", "a", [image(0.7, 0.6), image(0.7, 0.7)])
     text = study.printed()
     assert "│ x │ 3.40 │" in text
     assert "│ a │ x │ 0.650 → 0.700 (+0.050) │" in text
-    cost, optimism = (latex.diagnosis_text(each, "small") for each in study.diagnoses())
-    assert r"a & x & 0.650 $\to$ 0.700 (+0.050) \\" in optimism
-    assert r"\label{tab:small-optimism}" in optimism
+    cost, selection_bias = (latex.diagnosis_text(each, "small") for each in study.diagnoses())
+    assert r"a & x & 0.650 $\to$ 0.700 (+0.050) \\" in selection_bias
+    assert r"\label{tab:small-selection_bias}" in selection_bias
     assert r"12.3 (15.0), 2.50 $\times$ \\" in cost
     rows = [line for line in cost.splitlines() if line.endswith(r" \\")]
     headers, values = rows[::2], rows[1::2]
     assert all(header.startswith("Method &") for header in headers)
     assert [row.count("&") for row in headers] == [row.count("&") for row in values]
     assert sum(row.count("&") for row in values) == 10
-    assert (cost + optimism).isascii()
+    assert (cost + selection_bias).isascii()
 
 
 def test_a_malformed_file_is_told(study: Study) -> None:

@@ -14,23 +14,23 @@ import pytest
 from bright_detector import BRIGHT, NO_WORKSPACE, BrightDetector, BrightSettings
 from builders import SIZE, mvtec_category, save
 
-from clflow.data.images import read_image
+from clflow.data.assessment import PrepareSettings
+from clflow.data.images import ArrayImages, FileImages, ImageSource, read_image
 from clflow.data.manifest import build_manifest
-from clflow.data.records import Manifest
-from clflow.data.settings import PrepareSettings
-from clflow.data.source import ArrayImages, FileImages, ImageSource
-from clflow.detectors.protocol import Scores, TrainingData, Workspace
-from clflow.detectors.runs import Run, train_seeds
+from clflow.data.records import Manifest, record_mask
+from clflow.detectors.protocol import Scores, Workspace
 from clflow.errors import StorageError
-from clflow.evaluation.evaluate import Subject, evaluate
-from clflow.evaluation.measure import CURVE_POINTS, record_mask
-from clflow.evaluation.settings import EvaluateSettings
-from clflow.paths import overlays_folder, result_path, scores_folder
+from clflow.metrics.registry import METRICS
+from clflow.pipeline.evaluate import Subject, evaluate
+from clflow.pipeline.measure import CURVE_POINTS
+from clflow.pipeline.settings import EvaluateSettings
+from clflow.pipeline.train import Run, train_seeds
+from clflow.report.evidence import flags_of
+from clflow.report.scores import read_scores
+from clflow.study.paths import StudyPaths
+from clflow.study.runs import read_runs
 from clflow.synthesis.rows import MANIFEST, BankRow, Origin, to_line
-from clflow.tables.flags import flags_of
-from clflow.tables.metrics import METRICS
-from clflow.tables.runs import read_runs
-from clflow.tables.scores import read_scores
+from clflow.synthesis.training_data import TrainingData
 
 INPUT = EvaluateSettings()
 
@@ -100,10 +100,10 @@ def test_results_name_the_images_without_a_mask(subject: Subject) -> None:
 
 def test_score_files_hold_the_raw_scores(subject: Subject) -> None:
     evaluate(subject, (0, 3), INPUT)
-    names = sorted(path.name for path in Path("scores/small/bright/widget").iterdir())
+    names = sorted(path.name for path in Path("scores/small/widget/bright").iterdir())
     curves = ["curves-seed-0.parquet", "curves-seed-3.parquet"]
     assert names == [*curves, "seed-0.parquet", "seed-3.parquet"]
-    table = pd.read_parquet("scores/small/bright/widget/seed-0.parquet")
+    table = pd.read_parquet("scores/small/widget/bright/seed-0.parquet")
     moves = [f"{name}_influence" for name in ("pixel_auroc", "aupro_30", "aupro_05")]
     assert list(table) == ["path", "split", "label", "defect", "score", "aupimo", *moves]
     assert table.score.dtype == np.float32
@@ -125,7 +125,7 @@ def test_score_files_hold_the_influence_of_each_image_whose_defects_are_known(
     subject: Subject,
 ) -> None:
     evaluate(subject, (0,), INPUT)
-    table = pd.read_parquet("scores/small/bright/widget/seed-0.parquet")
+    table = pd.read_parquet("scores/small/widget/bright/seed-0.parquet")
     test = table[table.split == "test"]
     known = [not r.label or record_mask(r, subject.root) is not None for r in subject.manifest.test]
     for name in ("pixel_auroc", "aupro_30", "aupro_05"):
@@ -141,13 +141,13 @@ def test_score_files_hold_the_aupimo_of_each_anomalous_image(
     """Three good images of 200 x 200 pixels resolve the bounds, three of 16 x 16 do not."""
     evaluate(subject, (0,), INPUT)
     assert "AUPIMO is left empty: one pixel of 3 good images" in capsys.readouterr().out
-    assert pd.read_parquet("scores/small/bright/widget/seed-0.parquet").aupimo.isna().all()
+    assert pd.read_parquet("scores/small/widget/bright/seed-0.parquet").aupimo.isna().all()
     shutil.rmtree("images")
     shutil.rmtree("models")
     large = replace(trained_subject((200, 200)), bank=subject.bank)
     evaluate(large, (0,), EvaluateSettings(masks="native"))
     (run,) = read_runs(Path("results/runs/small"), ["widget"], ["bright"], [0])
-    table = pd.read_parquet("scores/small/bright/widget/seed-0.parquet")
+    table = pd.read_parquet("scores/small/widget/bright/seed-0.parquet")
     values = table.aupimo[(table.split == "test") & (table.label == 1)]
     assert table.aupimo.count() == len(values) == 5
     assert values.between(0.5, 1).all()
@@ -158,7 +158,7 @@ def test_score_files_hold_the_aupimo_of_each_anomalous_image(
 def test_curve_files_hold_the_curves_of_the_metrics(subject: Subject) -> None:
     evaluate(subject, (0,), INPUT)
     (run,) = read_runs(Path("results/runs/small"), ["widget"], ["bright"], [0])
-    table = pd.read_parquet("scores/small/bright/widget/curves-seed-0.parquet")
+    table = pd.read_parquet("scores/small/widget/bright/curves-seed-0.parquet")
     assert list(table) == ["fpr", "tpr", "pro"]
     assert (table.dtypes == np.float64).all()
     assert len(table) <= CURVE_POINTS
@@ -171,7 +171,7 @@ def test_curve_files_hold_the_curves_of_the_metrics(subject: Subject) -> None:
 def test_curves_that_are_not_defined_have_no_rows(subject: Subject) -> None:
     bare = tuple(replace(record, mask=None) for record in subject.manifest.records)
     evaluate(replace(subject, manifest=replace(subject.manifest, records=bare)), (0,), INPUT)
-    table = pd.read_parquet("scores/small/bright/widget/curves-seed-0.parquet")
+    table = pd.read_parquet("scores/small/widget/bright/curves-seed-0.parquet")
     assert table.empty
     assert list(table) == ["fpr", "tpr", "pro"]
 
@@ -189,7 +189,7 @@ def test_bank_without_held_out_anomalies_is_no_error(subject: Subject) -> None:
     (run,) = read_runs(Path("results/runs/small"), ["widget"], ["bright"], [0])
     undefined = [name for name, value in run.seeds[0].items() if value is None]
     assert undefined == ["aupimo", "synthetic_image_auroc"]
-    table = pd.read_parquet("scores/small/bright/widget/seed-0.parquet")
+    table = pd.read_parquet("scores/small/widget/bright/seed-0.parquet")
     assert set(table.split) == {"test", "validation"}
     assert (table.score.dtype, table.label.dtype) == (np.float32, np.int64)
 
@@ -238,9 +238,9 @@ def breakable(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> Subject:
 def evaluated(subject: Subject) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the result of seeds 0 and 3, and the content of the other files by their path."""
     evaluate(subject, (0, 3), INPUT)
-    place = ("small", "bright", "widget")
-    files = [*scores_folder(*place).iterdir(), *overlays_folder(*place).iterdir()]
-    result = json.loads(result_path(*place).read_text())
+    paths, place = StudyPaths("small"), ("bright", "widget")
+    files = [*paths.scores(*place).iterdir(), *paths.overlays(*place).iterdir()]
+    result = json.loads(paths.result(*place).read_text())
     return result, {str(file): file.read_bytes() for file in files}
 
 
@@ -274,7 +274,7 @@ def test_a_seed_whose_scores_are_not_finite_has_failed_and_changes_no_other(
     assert said in " ".join(capsys.readouterr().out.split())
     assert broken["seeds"] == {"0": whole["seeds"]["0"], "3": dict.fromkeys(METRICS)}
     assert broken == whole | {"seeds": broken["seeds"], "failures": {"3": reason}}
-    gone = {f"scores/small/bright/widget/{name}seed-3.parquet" for name in ("", "curves-")}
+    gone = {f"scores/small/widget/bright/{name}seed-3.parquet" for name in ("", "curves-")}
     assert remaining == {name: files[name] for name in files.keys() - gone}
     runs = read_runs(Path("results/runs/small"), ["widget"], ["bright"], [0, 3])
     (flag,) = flags_of(runs, read_scores(Path("scores/small"), runs))
@@ -306,10 +306,10 @@ def test_a_method_without_any_finite_score_leaves_the_reasons(breakable: Subject
 
 
 def test_a_folder_that_cannot_be_removed_is_an_error(subject: Subject) -> None:
-    folder = scores_folder("small", "bright", "widget")
+    folder = StudyPaths("small").scores("bright", "widget")
     folder.parent.mkdir(parents=True)
     folder.write_text("not a folder")
     with pytest.raises(StorageError, match="widget"):
         evaluate(subject, (0,), INPUT)
     assert folder.read_text() == "not a folder"
-    assert not result_path("small", "bright", "widget").exists()
+    assert not StudyPaths("small").result("bright", "widget").exists()

@@ -12,27 +12,28 @@ import pytest
 from bright_detector import BRIGHT, BrightDetector
 from builders import mvtec_category
 
+from clflow.data.assessment import PrepareSettings
+from clflow.data.images import ArrayImages
 from clflow.data.manifest import build_manifest
-from clflow.data.settings import PrepareSettings
-from clflow.data.source import ArrayImages
-from clflow.detectors.protocol import TrainingData
 from clflow.detectors.registry import Method
-from clflow.detectors.runs import Run, failure_of, run_notes, train_seeds
 from clflow.errors import DataError, StorageError, TrainingError
-from clflow.evaluation.evaluate import Subject, evaluate
-from clflow.evaluation.settings import EvaluateSettings
-from clflow.figures.scores import left_out, read_method
-from clflow.figures.write import Subject as Figures
-from clflow.figures.write import write_figures
 from clflow.files import sha256_of
-from clflow.paths import RUNS, model_folder, overlays_folder, result_path, scores_folder
+from clflow.metrics.registry import METRICS
+from clflow.pipeline.evaluate import Subject, evaluate
+from clflow.pipeline.settings import EvaluateSettings
+from clflow.pipeline.train import Run, failure_of, run_notes, train_seeds
+from clflow.report.curves import left_out, read_method
+from clflow.report.figures import Subject as Figures
+from clflow.report.figures import write_figures
+from clflow.report.settings import TabulateSettings
+from clflow.report.tables import Sources, write_tables
+from clflow.study.paths import RUNS, StudyPaths
 from clflow.study.settings import StudySettings
 from clflow.synthesis.rows import MANIFEST
-from clflow.tables.metrics import METRICS
-from clflow.tables.settings import TabulateSettings
-from clflow.tables.write import Sources, write_tables
+from clflow.synthesis.training_data import TrainingData
 
 SEEDS = (0, 1, 3)
+PATHS = StudyPaths("small")
 REASON = "training diverged at step 12: loss nan; lower\n  training.learning_rate"
 SAID = "training diverged at step 12: loss nan; lower training.learning_rate"
 ROOT = Path("images")
@@ -54,7 +55,7 @@ class Study:
 
     def evaluate(self, method: Method = BRIGHT) -> dict[str, Any]:
         evaluate(replace(self.subject, method=method), SEEDS, EvaluateSettings(worst=1, sample=1))
-        return json.loads(result_path("small", method.name, "widget").read_text())
+        return json.loads(StudyPaths("small").result(method.name, "widget").read_text())
 
     def tables(self) -> tuple[str, pd.DataFrame]:
         """Return the summary, spaces squeezed, and the tidy table."""
@@ -76,7 +77,7 @@ class Study:
 
 
 def models(method: Method = BRIGHT) -> Path:
-    return model_folder("small", method.name, "widget")
+    return StudyPaths("small").models(method.name, "widget")
 
 
 def files_below(folder: Path) -> dict[str, str]:
@@ -180,9 +181,7 @@ def test_any_other_error_puts_nothing_in_place(study: Study, error: Exception) -
 def test_a_failed_seed_has_no_value_and_changes_no_other(study: Study) -> None:
     study.train()
     whole = study.evaluate()
-    scores, pictures = (
-        folder("small", "bright", "widget") for folder in (scores_folder, overlays_folder)
-    )
+    scores, pictures = (folder("bright", "widget") for folder in (PATHS.scores, PATHS.overlays))
     before, shown = files_below(scores), files_below(pictures)
     fail(0)
     study.train()
@@ -230,8 +229,8 @@ def test_a_method_that_never_trained_is_shown(
     result = study.evaluate()
     assert result["protocol"] == {}
     assert set(result["failures"]) == set(result["seeds"]) == {"0", "1", "3"}
-    for folder in (scores_folder, overlays_folder):
-        (told,) = folder("small", "bright", "widget").iterdir()
+    for folder in (PATHS.scores, PATHS.overlays):
+        (told,) = folder("bright", "widget").iterdir()
         assert told.read_text() == "".join(f"seed {seed}: {SAID}\n" for seed in SEEDS)
     text, _ = study.tables()
     assert f"- † bright on widget, seeds 0, 1, 3: {SAID}." in text
@@ -258,7 +257,7 @@ def test_figures_leave_a_failed_seed_out_and_say_so(study: Study, tmp_path: Path
         study.train()
         study.evaluate()
         methods = tuple(
-            read_method(scores_folder("small", name, "widget"), name, place, SEEDS)
+            read_method(StudyPaths("small").scores(name, "widget"), name, place, SEEDS)
             for place, name in enumerate(("plain", "bright"))
         )
         seeds = "seed 1" if failing == (1,) else "seeds 0, 1, 3"

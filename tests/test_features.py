@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clflow.backbones.network import Backbone, build_backbone
-from clflow.backbones.settings import BackboneSettings
-from clflow.data.images import resize_image
-from clflow.data.source import ArrayImages
-from clflow.detectors.flow import features as module
-from clflow.detectors.flow.features import FeatureStore, Upsampling, as_levels, resample
+from clflow.data.images import ArrayImages, resize_image
 from clflow.errors import DataError
+from clflow.features import store as module
+from clflow.features.backbone import Backbone, build_backbone
+from clflow.features.registry import BackboneSettings
+from clflow.features.store import FeatureStore, Upsampling, as_levels, resample
 
 IMAGES = ArrayImages(grain(5, 0))
 UPSAMPLING: tuple[Upsampling, ...] = ("nearest", "bilinear")

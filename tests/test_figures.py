@@ -15,12 +15,11 @@ from pydantic import ValidationError
 from score_folder import random_scores, write_curves, write_scores
 
 from clflow.errors import DataError
-from clflow.figures.histograms import score_panels
-from clflow.figures.scores import read_method
-from clflow.figures.settings import FiguresSettings
-from clflow.figures.style import line_look
-from clflow.figures.write import Subject, write_figures
 from clflow.metrics.threshold import threshold_from_good
+from clflow.report.curves import read_method
+from clflow.report.figures import Subject, score_panels, write_figures
+from clflow.report.settings import FiguresSettings
+from clflow.report.style import line_look
 
 SEEDS = (0, 1)
 BOTH = ("svg", "png")
@@ -89,7 +88,7 @@ def test_same_scores_give_the_same_bytes_whatever_the_users_style(
 
 
 def test_no_global_state_of_pyplot_is_made() -> None:
-    code = "import sys, clflow.figures.write; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, clflow.report.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

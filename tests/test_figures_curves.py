@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
-from clflow.figures.curves import Curve, mean_curve, roc_curve
+from clflow.report.curves import Curve, mean_curve, roc_curve
 
 levels = st.lists(st.integers(-3, 3), min_size=1, max_size=12)
 

@@ -7,12 +7,12 @@ import pytest
 from flow_cases import grain, seeded, small_settings, spotted, training_data
 from safetensors.torch import load_file, save_file
 
-from clflow.data.source import ArrayImages
+from clflow.data.images import ArrayImages
 from clflow.detectors.flow.detector import FlowDetector
 from clflow.detectors.protocol import Workspace
 from clflow.detectors.registry import find_method
-from clflow.detectors.runs import load_run
 from clflow.errors import DataError, SettingsError
+from clflow.pipeline.train import load_run
 
 METHODS = ["fastflow", "clflow_paper", "clflow"]
 TEST = ArrayImages(grain(4, 9) + spotted(grain(4, 10))[0])

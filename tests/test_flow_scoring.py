@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import interpolate
 
 from clflow.detectors.flow.density import Evidence
-from clflow.detectors.flow.scoring import anomaly_maps, gaussian_smoothing, image_scores
 from clflow.detectors.flow.settings import ScoreSettings
+from clflow.detectors.scoring import anomaly_maps, gaussian_smoothing, image_scores
 
 
 def score(kind: str, smoothing: float = 0.0) -> ScoreSettings:

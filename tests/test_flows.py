@@ -6,10 +6,9 @@ from FrEIA.modules import AllInOneBlock
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from clflow.flows.coupling import LocalAffineCoupling
+from clflow.flows.coupling import ChannelMixing, LocalAffineCoupling
 from clflow.flows.flow import Flow2d
 from clflow.flows.settings import CouplingSettings
-from clflow.flows.subnets import ChannelMixing
 
 PAPER = CouplingSettings(
     steps=8,

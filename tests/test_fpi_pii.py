@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from nsa_images import Image, few, seeds, sides, textured
 from pydantic import ValidationError
 
-from clflow.synthesis.blend import CloneMode, seamless_clone
-from clflow.synthesis.fpi_settings import FPISettings, PIISettings
-from clflow.synthesis.square import sample_square
+from clflow.synthesis.blending import CloneMode, seamless_clone
+from clflow.synthesis.fpi import FPISettings, PIISettings, sample_square
 
 FPI, PII = Case("fpi", FPISettings()), Case("pii", PIISettings())
 

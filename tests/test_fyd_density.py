@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from clflow.detectors.fyd.embedding import choose_channels, embed
-from clflow.detectors.fyd.gaussian import LocationGaussian
-from clflow.detectors.fyd.settings import DensitySettings
+from clflow.detectors.gaussian.density import LocationGaussian, choose_channels, embed
+from clflow.detectors.gaussian.settings import DensitySettings
 from clflow.errors import SettingsError
 
 

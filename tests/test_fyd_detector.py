@@ -11,12 +11,12 @@ from flow_cases import grain, seeded, spotted, training_data
 from fyd_cases import SIZE, WHOLE, noisy, part, parts, parts_data, poses, small, small_settings
 from pydantic import ValidationError
 
-from clflow.data.source import ArrayImages
-from clflow.detectors.fyd.detector import FydDetector
-from clflow.detectors.merge import merged
-from clflow.detectors.protocol import Scores, TrainingData, Workspace
-from clflow.detectors.registry import find_method
+from clflow.data.images import ArrayImages
+from clflow.detectors.gaussian.detector import FydDetector
+from clflow.detectors.protocol import Scores, Workspace
+from clflow.detectors.registry import find_method, merged
 from clflow.errors import SettingsError, TrainingError
+from clflow.synthesis.training_data import TrainingData
 from clflow.training import loop
 
 TEST = ArrayImages(grain(4, 9) + spotted(grain(4, 10))[0])

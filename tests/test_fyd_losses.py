@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from clflow.detectors.alignment.pairs import pairwise_distance
-from clflow.detectors.fyd.fine import alignment_loss, spread
+from clflow.alignment.learned import pairwise_distance
+from clflow.detectors.gaussian.fine import alignment_loss, spread
 
 sizes = st.integers(2, 6)
 seeds = st.integers(0, 10_000)

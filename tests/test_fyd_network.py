@@ -8,12 +8,12 @@ from flow_cases import seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clflow.backbones.network import Backbone, build_backbone
-from clflow.backbones.settings import BackboneSettings
-from clflow.detectors.alignment.settings import TransformerSettings
-from clflow.detectors.alignment.transformer import Transformer
-from clflow.detectors.alignment.warp import identity
-from clflow.detectors.fyd.network import AlignedNetwork, stages_of
+from clflow.alignment.learned import Transformer
+from clflow.alignment.settings import TransformerSettings
+from clflow.alignment.warp import identity
+from clflow.detectors.gaussian.fine import AlignedNetwork, stages_of
+from clflow.features.backbone import Backbone, build_backbone
+from clflow.features.registry import BackboneSettings
 
 BACKBONES = [
     "efficientnet_lite0",

@@ -12,11 +12,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from clflow.detectors.alignment.correlation import TurnedTemplate, disc, vertex, windowed
-from clflow.detectors.alignment.refinement import Refinement
-from clflow.detectors.alignment.registration import Registration
-from clflow.detectors.alignment.settings import RegistrationSettings
-from clflow.detectors.alignment.warp import inverse, similarity, warp
+from clflow.alignment.registration import (
+    Refinement,
+    Registration,
+    TurnedTemplate,
+    disc,
+    vertex,
+    windowed,
+)
+from clflow.alignment.settings import RegistrationSettings
+from clflow.alignment.warp import inverse, similarity, warp
 
 SETTINGS = RegistrationSettings(size=SIZE, turns=72, reach=0.15, rounds=2, seeds=4)
 

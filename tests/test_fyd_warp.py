@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from clflow.detectors.alignment.sampling import sample
-from clflow.detectors.alignment.warp import chain, identity, inverse, similarity, warp, warp_images
+from clflow.alignment.warp import chain, identity, inverse, sample, similarity, warp, warp_images
 
 turns = st.floats(-math.pi, math.pi)
 small_shifts = st.floats(-0.2, 0.2)

@@ -11,10 +11,10 @@ from clflow.data.images import read_image, read_mask
 from clflow.data.records import Manifest
 from clflow.errors import DataError
 from clflow.synthesis.bank import SPLITS, read_bank, rebuild, write_bank
-from clflow.synthesis.cutpaste_settings import CutPasteSettings, ScarSettings
-from clflow.synthesis.fpi_settings import PIISettings
-from clflow.synthesis.nsa_settings import NSAOverrides
-from clflow.synthesis.perlin_settings import PerlinSettings
+from clflow.synthesis.cutpaste import CutPasteSettings, ScarSettings
+from clflow.synthesis.fpi import PIISettings
+from clflow.synthesis.nsa import NSAOverrides
+from clflow.synthesis.perlin import PerlinSettings
 from clflow.synthesis.registry import GENERATORS
 from clflow.synthesis.settings import SynthesizeSettings
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from detector_cases import CASES, PARTS, fitted
 
-from clflow.stage import prepare_torch
+from clflow.device import prepare_torch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scored_maps import Masked, random_images
 
+from clflow.metrics.inputs import region_areas
 from clflow.metrics.pixel import PixelScores
-from clflow.metrics.regions import region_areas
 from clflow.statistics.delong import placements
 
 # no rate of false positives in small maps is equal to it: there the area has a kink

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from measured import write_cost, write_optimism
+from measured import write_cost, write_selection_bias
 from run_files import STUDY, scores_of, sources_of, write_full_study, write_run, write_scores
 
+from clflow.metrics.registry import METRICS
+from clflow.report import latex
+from clflow.report.diagnosis import Places, read_diagnoses
+from clflow.report.settings import TabulateSettings
+from clflow.report.tables import Sources, read_report
 from clflow.study.settings import StudySettings
-from clflow.tables import latex
-from clflow.tables.diagnosis import Places, read_diagnoses
-from clflow.tables.metrics import METRICS
-from clflow.tables.settings import TabulateSettings
-from clflow.tables.write import Sources, read_report
 
 PDFLATEX = shutil.which("pdflatex")
 needs_pdflatex = pytest.mark.skipif(PDFLATEX is None, reason="pdflatex is not installed")
@@ -65,19 +65,19 @@ def published_study(folder: Path, methods: tuple[str, ...]) -> tuple[StudySettin
 
 
 def texts_of(folder: Path, methods: tuple[str, ...]) -> str:
-    """Return all that a saved study holds: the summary, cost and optimism gap."""
+    """Return all that a saved study holds: the summary, cost and selection bias."""
     study, sources = published_study(folder, methods)
     report = read_report(study, sources, SETTINGS)
-    places = Places(folder / "cost/small", folder / "optimism/small")
+    places = Places(folder / "cost/small", folder / "selection_bias/small")
     for method in methods:
         write_cost(places.cost, method)
         curve: list[dict[str, float | None]] = [
             {"image_auroc": 0.9, "pixel_auroc": None},
             {"image_auroc": 0.8, "pixel_auroc": 1.0},
         ]
-        write_optimism(places.optimism, method, "bottle", [curve, curve])
+        write_selection_bias(places.selection_bias, method, "bottle", [curve, curve])
     diagnoses = read_diagnoses(study, places, report.results, 3)
-    assert [each.name for each in diagnoses] == ["cost", "optimism"]
+    assert [each.name for each in diagnoses] == ["cost", "selection_bias"]
     return "\n".join(
         [latex.render_latex(report), *(latex.diagnosis_text(d, "small") for d in diagnoses)]
     )
@@ -90,7 +90,7 @@ def test_every_kind_of_table_compiles_within_the_page(tmp_path: Path, count: int
     text = texts_of(tmp_path, methods)
     captions = CAPTION.findall(text)
     kinds = ("Image AUROC on", "Pixel AUROC on", "Image AUROC, 95", "beside published values")
-    for kind in (*kinds, "Cost", "Optimism gap"):
+    for kind in (*kinds, "Cost", "Selection bias"):
         assert any(kind in caption for caption in captions)
     assert_sound(compile_tables(tmp_path / "tex", text))
 

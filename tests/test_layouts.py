@@ -15,13 +15,8 @@ from builders import (
     visa_dataset,
 )
 
-from clflow.data.found import Found
-from clflow.data.layouts import (
-    detect_layout,
-    find_categories,
-    find_images,
-    layout_names,
-)
+from clflow.data.layouts import detect_layout, find_categories, find_images, layout_names
+from clflow.data.records import Found
 from clflow.errors import DataError, SettingsError
 
 

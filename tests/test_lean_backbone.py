@@ -6,11 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from clflow.backbones.cutting import cut
-from clflow.backbones.network import Backbone, build_backbone
-from clflow.backbones.padding import HalvingConv2d, pad_in_kernels, pads_in_kernel
-from clflow.backbones.registry import BACKBONES
-from clflow.backbones.settings import BackboneSettings
+from clflow.features.backbone import (
+    Backbone,
+    HalvingConv2d,
+    build_backbone,
+    cut,
+    pad_in_kernels,
+    pads_in_kernel,
+)
+from clflow.features.registry import BACKBONES, BackboneSettings
 
 Conv2dSame = import_module("timm.layers").Conv2dSame  # after what makes torchvision importable
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from marked_images import PERFECT, SIDE, record, scored, two_good_two_bad
 
-from clflow.data.records import Record
-from clflow.evaluation.measure import CategoryScores, Metrics, protocol, record_mask
-from clflow.evaluation.measure import measure as measured_category
-from clflow.evaluation.settings import EvaluateSettings
-from clflow.tables.metrics import METRICS
+from clflow.data.records import Record, record_mask
+from clflow.metrics.registry import METRICS
+from clflow.pipeline.measure import CategoryScores, Metrics, protocol
+from clflow.pipeline.measure import measure as measured_category
+from clflow.pipeline.settings import EvaluateSettings
 
 INPUT = EvaluateSettings()
 NATIVE = EvaluateSettings(masks="native")

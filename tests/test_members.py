@@ -9,11 +9,10 @@ from cloth import contents, study
 
 from clflow.data.images import read_image, read_mask
 from clflow.errors import SettingsError
+from clflow.synthesis.background import decide
 from clflow.synthesis.bank import read_bank, rebuild, write_bank
-from clflow.synthesis.categories import decide
-from clflow.synthesis.members import choose_member, find_members
-from clflow.synthesis.nsa_settings import NSAOverrides
-from clflow.synthesis.registry import GENERATORS, get_generator
+from clflow.synthesis.nsa import NSAOverrides
+from clflow.synthesis.registry import GENERATORS, choose_member, find_members, get_generator
 from clflow.synthesis.settings import CLFLOW_MIXTURE, SynthesizeSettings
 
 EVEN = dict.fromkeys(GENERATORS, 1.0)

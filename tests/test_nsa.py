@@ -20,9 +20,8 @@ from scipy import ndimage
 
 from clflow.errors import DataError, SettingsError
 from clflow.synthesis.background import object_mask
-from clflow.synthesis.blend import CloneMode
-from clflow.synthesis.nsa import NSA
-from clflow.synthesis.nsa_settings import NSASettings
+from clflow.synthesis.blending import CloneMode
+from clflow.synthesis.nsa import NSA, NSASettings
 from clflow.synthesis.registry import get_generator
 
 

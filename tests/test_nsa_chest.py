@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from nsa_images import Image, textured
 
-from clflow.synthesis.background import object_mask
-from clflow.synthesis.categories import decide
-from clflow.synthesis.nsa import NSA
-from clflow.synthesis.nsa_settings import NSASettings
+from clflow.synthesis.background import decide, object_mask
+from clflow.synthesis.nsa import NSA, NSASettings
 from clflow.synthesis.patch import Scene, sample_patch
 from clflow.synthesis.settings import SynthesizeSettings
 

@@ -21,8 +21,7 @@ from nsa_detector_cases import (
 from nsa_images import on_plain_ground
 from sklearn.metrics import roc_auc_score
 
-from clflow.cost.size import detector_size
-from clflow.data.source import ArrayImages
+from clflow.data.images import ArrayImages
 from clflow.detectors.nsa import training
 from clflow.detectors.nsa.detector import BATCH_SIZE, NSADetector
 from clflow.detectors.nsa.network import EncoderDecoder, build_network
@@ -30,8 +29,10 @@ from clflow.detectors.nsa.samples import FlySamples
 from clflow.detectors.nsa.settings import NSADetectorSettings
 from clflow.detectors.nsa.training import Task, learning_rate, train
 from clflow.detectors.nsa.views import training_views
-from clflow.detectors.protocol import Negatives, TrainingData, Workspace
+from clflow.detectors.protocol import Workspace
 from clflow.errors import DataError, TrainingError
+from clflow.pipeline.machine import detector_size
+from clflow.synthesis.training_data import Negatives, TrainingData
 
 CPU = torch.device("cpu")
 MARGIN = 16

@@ -12,14 +12,13 @@ from nsa_detector_cases import METHODS, category, good_images, small_settings
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from clflow.data.source import ArrayImages
+from clflow.data.images import ArrayImages
 from clflow.detectors.nsa.detector import NSADetector
-from clflow.detectors.nsa.inputs import Inputs
 from clflow.detectors.nsa.network import EncoderDecoder, build_network
-from clflow.detectors.nsa.plan import make_plan
-from clflow.detectors.protocol import Category, TrainingData
-from clflow.synthesis.categories import decide
+from clflow.detectors.nsa.plan import Inputs, make_plan
+from clflow.synthesis.background import decide
 from clflow.synthesis.settings import SynthesizeSettings
+from clflow.synthesis.training_data import Category, TrainingData
 
 COLOUR, CHEST = Inputs(3, True), Inputs(1, False)
 FEW = np.zeros((4, 32, 32, 3), np.uint8)

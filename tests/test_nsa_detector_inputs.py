@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from cloth import study
 
-from clflow.detectors.inputs import training_data
-from clflow.detectors.protocol import Category, TrainingData
 from clflow.errors import DataError
+from clflow.pipeline.inputs import training_data
+from clflow.synthesis.background import decide
 from clflow.synthesis.bank import SUMMARY, decide_on, write_bank
-from clflow.synthesis.categories import decide
 from clflow.synthesis.settings import SynthesizeSettings
+from clflow.synthesis.training_data import Category, TrainingData
 
 SMALL: dict[str, Any] = {"image_size": 64, "per_image": 1, "validation_per_image": 0}
 

@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from clflow.detectors.nsa.network import EncoderDecoder, build_network, doubled
-from clflow.detectors.nsa.precision import mixed, uses_bfloat16
-from clflow.detectors.nsa.targets import activate, label_loss
+from clflow.detectors.nsa.network import (
+    EncoderDecoder,
+    activate,
+    build_network,
+    doubled,
+    label_loss,
+    mixed,
+    uses_bfloat16,
+)
 
 CPU = torch.device("cpu")
 

@@ -12,19 +12,12 @@ from pydantic import ValidationError
 
 from clflow.detectors.nsa.plan import MOST_IMAGES_SHOWN, class_table, make_plan
 from clflow.detectors.nsa.settings import NSADetectorSettings
-from clflow.detectors.nsa.views import (
-    View,
-    Views,
-    central,
-    framed,
-    scored_side,
-    training_views,
-)
-from clflow.detectors.protocol import Category
+from clflow.detectors.nsa.views import View, Views, central, framed, scored_side, training_views
 from clflow.detectors.registry import find_method
-from clflow.synthesis import categories
-from clflow.synthesis.categories import decide
+from clflow.synthesis import background as categories
+from clflow.synthesis.background import decide
 from clflow.synthesis.settings import SynthesizeSettings
+from clflow.synthesis.training_data import Category
 
 FEW = np.zeros((4, 32, 32, 3), np.uint8)
 AUTO = {"epochs": "auto"}

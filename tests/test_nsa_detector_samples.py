@@ -15,20 +15,21 @@ from nsa_detector_cases import (
 )
 from torch import Tensor
 
-from clflow.data.source import ArrayImages
-from clflow.detectors.nsa import loading
-from clflow.detectors.nsa.loading import batches, sample_workers
+from clflow.data.images import ArrayImages
+from clflow.detectors.nsa import samples as loading
 from clflow.detectors.nsa.samples import (
     BankSamples,
     FlySamples,
     anomalies_of,
+    batches,
     epoch_keys,
+    sample_workers,
 )
 from clflow.detectors.nsa.views import Views, training_views
-from clflow.detectors.protocol import Negatives
 from clflow.errors import SettingsError
 from clflow.synthesis.nsa import NSA
 from clflow.synthesis.synthetic import Synthetic
+from clflow.synthesis.training_data import Negatives
 
 CPU = torch.device("cpu")
 WHOLE = Views(96, 96, 96, 0.0, flips=False)

@@ -6,9 +6,8 @@ import pytest
 from nsa_images import Image, on_plain_ground, textured
 from pydantic import ValidationError
 
-from clflow.synthesis.categories import decide
-from clflow.synthesis.nsa import NSA
-from clflow.synthesis.nsa_settings import NSAOverrides, NSASettings
+from clflow.synthesis.background import decide
+from clflow.synthesis.nsa import NSA, NSAOverrides, NSASettings
 from clflow.synthesis.settings import SynthesizeSettings
 
 

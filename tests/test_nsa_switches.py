@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 from nsa_images import BACKGROUND, few, seeds, sides, textured
 
 from clflow.synthesis.background import object_mask
-from clflow.synthesis.nsa import NSA
-from clflow.synthesis.nsa_settings import NSASettings
-from clflow.synthesis.patch import Scene, sample_patch
-from clflow.synthesis.shapes import draw_shape
+from clflow.synthesis.nsa import NSA, NSASettings
+from clflow.synthesis.patch import Scene, draw_shape, sample_patch
 
 PLAIN = CASES["nsa-texture"].changed(patches=1, resize_bounds=None, despeckle=False)
 

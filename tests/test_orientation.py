@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from run_files import write_study
 
-from clflow.tables.orientation import oriented
-from clflow.tables.summary import Summary, summarize
+from clflow.report.summary import Summary, oriented, summarize
 
 
 def summary_of(folder: Path, count: int) -> Summary:

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from clflow.data.images import read_image
 from clflow.data.records import Record
-from clflow.evaluation.overlays import write_overlays
-from clflow.evaluation.settings import EvaluateSettings
+from clflow.pipeline.overlays import write_overlays
+from clflow.pipeline.settings import EvaluateSettings
 
 
 @pytest.fixture

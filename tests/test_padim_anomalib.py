@@ -8,9 +8,9 @@ import torch
 from flow_cases import grain, seeded, spotted, training_data
 from fyd_cases import SIZE, small
 
-from clflow.data.source import ArrayImages
-from clflow.detectors.fyd.detector import FydDetector
-from clflow.detectors.peers.detector import PeerDetector
+from clflow.data.images import ArrayImages
+from clflow.detectors.anomalib.detector import PeerDetector
+from clflow.detectors.gaussian.detector import FydDetector
 from clflow.detectors.protocol import Scores
 from clflow.detectors.registry import find_method
 from clflow.metrics.image import image_metrics
@@ -46,7 +46,7 @@ def ours(theirs: PeerDetector) -> FydDetector:
     """Return our PaDiM, given the channels that anomalib has drawn."""
     chosen = theirs.model_.idx
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("clflow.detectors.fyd.detector.choose_channels", lambda *_: chosen)
+        patch.setattr("clflow.detectors.gaussian.detector.choose_channels", lambda *_: chosen)
         return small("padim").fit(DATA, seeded())
 
 

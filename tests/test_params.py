@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from clflow.errors import SettingsError
-from clflow.params import parse, problems_of, read_params, section
+from clflow.settings import parse, problems_of, read_params, section
 
 
 class Inner(BaseModel):

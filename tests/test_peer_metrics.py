@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scored_maps import ranked
 
+from clflow.features.torchvision_shim import ensure_torchvision
 from clflow.metrics.pixel import AUPRO_LIMITS, aupro_name
-from clflow.torchvision_shim import ensure_torchvision
 
 ROOT = Path(__file__).parents[1]
 CATEGORY = ROOT.parent / "shared/data/mvtec_ad/bottle"

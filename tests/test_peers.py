@@ -16,18 +16,20 @@ from flow_cases import grain, seeded, spotted, training_data
 from pydantic import ValidationError
 from torch import nn
 
-from clflow.backbones.network import build_backbone
-from clflow.backbones.pixels import read_pixels
-from clflow.backbones.settings import BackboneSettings
-from clflow.data.source import ArrayImages
-from clflow.detectors.merge import merged
-from clflow.detectors.peers.detector import BATCH_SIZE
-from clflow.detectors.peers.handover import handed_over, own_tensors
-from clflow.detectors.peers.images import normalised
-from clflow.detectors.peers.seeding import lent_global_state
-from clflow.detectors.peers.settings import PadimSettings, PeerSettings
-from clflow.detectors.registry import METHODS, find_method
+from clflow.data.images import ArrayImages
+from clflow.detectors.anomalib.detector import BATCH_SIZE
+from clflow.detectors.anomalib.handover import (
+    handed_over,
+    lent_global_state,
+    normalised,
+    own_tensors,
+)
+from clflow.detectors.anomalib.settings import PadimSettings, PeerSettings
+from clflow.detectors.registry import METHODS, find_method, merged
 from clflow.errors import SettingsError, TrainingError
+from clflow.features.backbone import build_backbone
+from clflow.features.registry import BackboneSettings
+from clflow.features.store import read_pixels
 
 timm = import_module("timm")  # after what makes torchvision importable
 

@@ -11,12 +11,12 @@ from flow_cases import grain, seeded, spotted, training_data
 from other_device import NAME, OtherDevice
 from torch import Tensor
 
-from clflow.backbones.pixels import read_pixels
-from clflow.data.source import ArrayImages
-from clflow.detectors.peers.detector import PeerDetector
-from clflow.detectors.peers.images import normalised
+from clflow.data.images import ArrayImages
+from clflow.detectors.anomalib.detector import PeerDetector
+from clflow.detectors.anomalib.handover import normalised
 from clflow.detectors.registry import METHODS, find_method
 from clflow.errors import SettingsError
+from clflow.features.store import read_pixels
 
 pytestmark = pytest.mark.skipif(
     find_spec("anomalib") is None, reason="the extra `peers` is not installed (`make peers`)"

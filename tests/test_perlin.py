@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy import ndimage
 
-from clflow.synthesis.background import object_mask
-from clflow.synthesis.categories import decide
-from clflow.synthesis.noise import perlin_noise
-from clflow.synthesis.perlin import Perlin
-from clflow.synthesis.perlin_settings import PerlinSettings, ResolvedPerlin
+from clflow.synthesis.background import decide, object_mask
+from clflow.synthesis.perlin import Perlin, PerlinSettings, ResolvedPerlin, perlin_noise
 from clflow.synthesis.settings import SynthesizeSettings
 
 PERLIN = Case("perlin", ResolvedPerlin())

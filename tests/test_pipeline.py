@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from clone import CATEGORIES, METHODS, SEEDS, Clone, Edit, Finished, clone_repository, settings
 
-from clflow.cost.read import read_costs
-from clflow.optimism.read import read_gaps
-from clflow.tables.metrics import METRICS
-from clflow.tables.results import load_results
-from clflow.tables.write import TABLE_FILES
+from clflow.metrics.registry import METRICS
+from clflow.report.results import load_results
+from clflow.report.tables import TABLE_FILES
+from clflow.study.cost import read_costs
+from clflow.study.selection_bias import read_gaps
 
 pytestmark = pytest.mark.slow
 
@@ -172,7 +172,7 @@ def test_repeated_run_gives_the_same_bytes(clone: Clone, first: Finished) -> Non
 
 def test_diagnostics_run_alone_when_they_are_switched_on(clone: Clone, first: Finished) -> None:
     on = {
-        "optimism.methods": ["clflow"],
+        "selection_bias.methods": ["clflow"],
         "cost.methods": ["clflow"],
         "cost.batch_sizes": [1],
         "cost.repeats": 2,
@@ -180,9 +180,9 @@ def test_diagnostics_run_alone_when_they_are_switched_on(clone: Clone, first: Fi
     }
     with clone.edited(PARAMS, settings(on)):
         done, again = clone.dvc("repro"), clone.dvc("repro")
-        observed = read_gaps(clone.root / "results/optimism/demo", CATEGORIES, METHODS)
+        observed = read_gaps(clone.root / "results/selection_bias/demo", CATEGORIES, METHODS)
         measured = read_costs(clone.root / "results/cost/demo", METHODS)
-    own = {f"optimism@clflow-{category}" for category in CATEGORIES} | {"cost@clflow"}
+    own = {f"selection_bias@clflow-{category}" for category in CATEGORIES} | {"cost@clflow"}
     assert done.stages - {"tabulate"} == own
     assert not again.stages
     assert set(observed.category) == set(CATEGORIES)
@@ -190,7 +190,7 @@ def test_diagnostics_run_alone_when_they_are_switched_on(clone: Clone, first: Fi
     off = clone.dvc("repro")
     assert not own & (off.stages | off.unchanged)
     assert not off.stages - {"tabulate"}
-    for name in ("optimism", "cost"):
+    for name in ("selection_bias", "cost"):
         shutil.rmtree(clone.root / "results" / name)
 
 

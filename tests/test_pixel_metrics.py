@@ -12,8 +12,8 @@ from scored_maps import Masked, heavy_tailed, random_images, ranked
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from clflow.errors import DataError, SettingsError
+from clflow.metrics.inputs import region_areas
 from clflow.metrics.pixel import PixelScores, aupro_name
-from clflow.metrics.regions import region_areas
 
 LIMITS = (0.3, 0.05, 0.5, 1.0)
 Image = tuple[NDArray[np.floating], NDArray[np.bool_] | None]

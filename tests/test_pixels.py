@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clflow.synthesis.pixels import channel_mean, majority
+from clflow.synthesis.labels import channel_mean, majority
 
 
 @given(seed=st.integers(0, 10_000), height=st.integers(1, 40), width=st.integers(1, 40))

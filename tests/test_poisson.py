@@ -15,8 +15,7 @@ from scipy.sparse import diags_array, eye_array, kron
 from scipy.sparse.linalg import spsolve
 
 from clflow.errors import DataError, SettingsError
-from clflow.synthesis.blend import CloneMode, seamless_clone
-from clflow.synthesis.poisson import solve_poisson
+from clflow.synthesis.blending import CloneMode, seamless_clone, solve_poisson
 
 FLAGS = {"normal": cv2.NORMAL_CLONE, "mixed": cv2.MIXED_CLONE}
 MODES: list[CloneMode] = ["normal", "mixed"]

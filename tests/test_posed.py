@@ -9,11 +9,11 @@ import torch
 from flow_cases import grain, seeded, small_settings, training_data
 from fyd_cases import SIZE, noisy, part, poses
 
-from clflow.data.source import ArrayImages
-from clflow.detectors.alignment.posed import fit_alignment, posed, posed_negatives, restored
+from clflow.alignment.posed import fit_alignment, posed, posed_negatives, restored
+from clflow.data.images import ArrayImages
 from clflow.detectors.flow.detector import FlowDetector
-from clflow.detectors.protocol import Negatives, TrainingData
 from clflow.synthesis.synthetic import component_boxes
+from clflow.synthesis.training_data import Negatives, TrainingData
 
 TURNED = {
     "alignment": {

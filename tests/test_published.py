@@ -10,13 +10,13 @@ import pytest
 from pydantic import ValidationError
 from run_files import STUDY, scores_of, sources_of, write_run, write_scores
 
+from clflow.report import literature
+from clflow.report.evidence import Report
+from clflow.report.literature import SOURCES, load_published, values_of
+from clflow.report.remarks import SHOWN_CATEGORIES
+from clflow.report.settings import TabulateSettings
+from clflow.report.tables import Sources, read_report, write_tables
 from clflow.study.settings import StudySettings
-from clflow.tables import literature
-from clflow.tables.beside import SHOWN_CATEGORIES
-from clflow.tables.literature import SOURCES, load_published, values_of
-from clflow.tables.report import Report
-from clflow.tables.settings import TabulateSettings
-from clflow.tables.write import Sources, read_report, write_tables
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro_30")
 SETTINGS = TabulateSettings(metrics=METRICS, resamples=100)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clflow.errors import DataError
-from clflow.tables.quoted import check_quotes, current, find_quotes, write_quotes
+from clflow.report.quoted import check_quotes, current, find_quotes, write_quotes
 
 FIRST = "| Category | x |\n|:--|--:|\n| a | 1 |"
 SECOND = "| Category | x |\n|:--|--:|\n| a | 2 |"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clflow.tables.quoted import Quote, current, find_quotes
+from clflow.report.quoted import Quote, current, find_quotes
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

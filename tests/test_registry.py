@@ -8,19 +8,19 @@ import pytest
 from bright_detector import BRIGHT
 from pydantic import ValidationError
 
-from clflow.data.source import ArrayImages
-from clflow.detectors.merge import merged
-from clflow.detectors.protocol import TrainingData
+from clflow.data.images import ArrayImages
 from clflow.detectors.registry import (
     METHODS,
     MethodFile,
     find_method,
+    merged,
     method_sections,
     read_method_file,
 )
-from clflow.detectors.runs import Run, run_notes, train_seeds
 from clflow.errors import SettingsError
-from clflow.study import presets
+from clflow.pipeline import presets
+from clflow.pipeline.train import Run, run_notes, train_seeds
+from clflow.synthesis.training_data import TrainingData
 
 PEERS = [name for name in METHODS if name.startswith("anomalib.")]
 ABSENT = replace(BRIGHT, requires=("json", "no_such_package"))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from run_files import DATASET, write_run, write_study
 
 from clflow.errors import DataError
-from clflow.tables.metrics import METRICS
-from clflow.tables.results import COLUMNS, csv_text, load_results, read_results, write_results
+from clflow.metrics.registry import METRICS
+from clflow.report.results import COLUMNS, csv_text, load_results, read_results, write_results
 
 
 @pytest.fixture

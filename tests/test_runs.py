@@ -13,18 +13,17 @@ import pytest
 from bright_detector import BRIGHT, BrightDetector
 from scipy import ndimage
 
-from clflow.data.images import read_image, resize_image, write_png
+from clflow.data.images import ArrayImages, read_image, resize_image, write_png
 from clflow.data.records import Manifest, Record
-from clflow.data.source import ArrayImages
-from clflow.detectors.inputs import image_files, training_data, validation_anomalies
-from clflow.detectors.protocol import TrainingData
-from clflow.detectors.runs import Run, load_run, train_seeds
 from clflow.errors import DataError, SettingsError
 from clflow.files import sha256_of
-from clflow.paths import RUNS
+from clflow.pipeline.inputs import image_files, training_data, validation_anomalies
+from clflow.pipeline.train import Run, load_run, train_seeds
+from clflow.study.paths import RUNS
 from clflow.synthesis.bank import write_bank
 from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.synthetic import component_boxes
+from clflow.synthesis.training_data import TrainingData
 
 RUN = Run("small", "mine", "cloth", BRIGHT, {"size": 16, "gain": 0.5}, "manifest", "bank")
 DATA = TrainingData(ArrayImages([np.zeros((16, 16, 3), np.uint8)]))
@@ -184,7 +183,7 @@ def test_seeds_of_other_library_versions_are_not_taken_up(
 ) -> None:
     interrupt(RUN, out, 0, 1, at=1)
     fitted()
-    monkeypatch.setattr("clflow.detectors.runs.version", lambda name: "0")
+    monkeypatch.setattr("clflow.pipeline.train.version", lambda name: "0")
     train(RUN, out, 0, 1)
     assert fitted() == [0, 1]
 
@@ -192,7 +191,7 @@ def test_seeds_of_other_library_versions_are_not_taken_up(
 def test_seeds_of_other_code_are_not_taken_up(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt(RUN, out, 0, 1, at=1)
     fitted()
-    monkeypatch.setattr("clflow.detectors.runs.source_digest", lambda *names: "0")
+    monkeypatch.setattr("clflow.pipeline.train.source_digest", lambda *names: "0")
     train(RUN, out, 0, 1)
     assert fitted() == [0, 1]
 

@@ -5,22 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from measured import write_cost, write_optimism
+from measured import write_cost, write_selection_bias
 from ruamel.yaml import YAML
 from run_files import scores_of, write_scores
 
 from clflow.errors import SettingsError, StorageError
 from clflow.files import write_json
+from clflow.metrics.registry import METRICS
+from clflow.pipeline import saved as saved_module
+from clflow.pipeline.saved import save_study
+from clflow.report.diagnosis import Places
+from clflow.report.intervals import interval_table
+from clflow.report.results import csv_text, load_results
+from clflow.report.scores import load_saved_scores
+from clflow.report.settings import TabulateSettings
+from clflow.report.tables import TABLE_FILES, Sources, write_tables
 from clflow.study.settings import StudySettings
-from clflow.tables import saved as saved_module
-from clflow.tables.diagnosis import Places
-from clflow.tables.intervals import interval_table
-from clflow.tables.metrics import METRICS
-from clflow.tables.results import csv_text, load_results
-from clflow.tables.saved import save_study
-from clflow.tables.scores import load_saved_scores
-from clflow.tables.settings import TabulateSettings
-from clflow.tables.write import TABLE_FILES, Sources, write_tables
 
 STUDY: dict[str, Any] = {
     "name": "small",
@@ -89,7 +89,7 @@ def save(root: Path, name: str = "first", *, replace: bool = False) -> Path:
         root / "results" / "studies",
         "dvc repro on a laptop",
         scores=root / "scores" / "small",
-        diagnoses=Places(root / "results/cost/small", root / "results/optimism/small"),
+        diagnoses=Places(root / "results/cost/small", root / "results/selection_bias/small"),
         replace=replace,
     )
 
@@ -137,18 +137,20 @@ def test_intervals_can_be_rechecked_from_what_is_saved(root: Path) -> None:
     assert csv_text(again) == (folder / "intervals.csv").read_text()
 
 
-def test_cost_and_optimism_gap_are_saved_where_they_were_measured(root: Path) -> None:
+def test_cost_and_selection_bias_gap_are_saved_where_they_were_measured(root: Path) -> None:
     write_cost(root / "results/cost/small", "clflow")
     points = [[{"image_auroc": 0.6}, {"image_auroc": 0.85}], [{"image_auroc": 0.85}]]
-    write_optimism(root / "results/optimism/small", "clflow", "bolt", points)
+    write_selection_bias(root / "results/selection_bias/small", "clflow", "bolt", points)
     folder = save(root)
     for name, mark in (("summary.md", "## "), ("summary.tex", r"\caption{")):
         before, after = (path.read_text() for path in (root / "tables" / name, folder / name))
         assert after.startswith(before)
-        for title in ("Cost", "Optimism gap"):
+        for title in ("Cost", "Selection bias"):
             assert f"{mark}{title}" in after[len(before) :]
     assert (folder / "cost.csv").read_text().startswith("method,category,device,")
-    assert (folder / "optimism.csv").read_text().startswith("category,method,seeds,metric,last,")
+    assert (
+        (folder / "selection_bias.csv").read_text().startswith("category,method,seeds,metric,last,")
+    )
     assert (root / "tables/summary.md").read_text().count("## Cost") == 0
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from clflow.detectors.registry import METHODS
 from clflow.errors import SettingsError
-from clflow.params import read_params
-from clflow.schema import check_params
+from clflow.pipeline.params import check_params
+from clflow.settings import read_params
 from clflow.synthesis.registry import GENERATORS
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 from builders import save, save_good, texture
 
-from clflow.data.source import ArrayImages, FileImages
+from clflow.data.images import ArrayImages, FileImages
 from clflow.files import sha256_of
 
 

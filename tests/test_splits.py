@@ -7,11 +7,10 @@ from builders import flat_category, mvtec_category
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clflow.data.found import Found
+from clflow.data.assessment import PrepareSettings
 from clflow.data.inspection import Finding, Inspection
 from clflow.data.manifest import build_manifest, draw_splits
-from clflow.data.records import Manifest
-from clflow.data.settings import PrepareSettings
+from clflow.data.records import Found, Manifest
 
 DEFAULT = PrepareSettings()
 

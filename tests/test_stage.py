@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from clflow.device import worker_count
 from clflow.errors import DataError, SettingsError
-from clflow.stage import stage, worker_count
+from clflow.pipeline.stage import stage
 
 PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
 
@@ -51,7 +52,7 @@ def test_defect_of_the_program_keeps_its_traceback() -> None:
 
 PREPARED = """
 import torch
-from clflow.stage import prepare_torch
+from clflow.device import prepare_torch
 
 prepare_torch()
 print(torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory)

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from clflow.statistics.delong import Placements, paired_test, placements
-from clflow.statistics.influence import Influenced, influence_test
+from clflow.statistics.delong import Influenced, Placements, influence_test, paired_test, placements
 
 
 def influenced(parts: Placements) -> Influenced:

@@ -9,10 +9,10 @@ from clflow.data.catalog import dataset_names, load_dataset
 from clflow.data.layouts import find_images
 from clflow.detectors.registry import METHODS, find_method
 from clflow.errors import ClflowError, DataError, SettingsError
-from clflow.params import read_params
-from clflow.schema import check_params
-from clflow.study.presets import DEFAULT_SEEDS, METHOD_ORDER, Choice, build_study, preset_names
-from clflow.study.rewrite import rewrite_study
+from clflow.pipeline.params import check_params
+from clflow.pipeline.presets import DEFAULT_SEEDS, METHOD_ORDER, Choice, build_study, preset_names
+from clflow.pipeline.rewrite import rewrite_study
+from clflow.settings import read_params
 from clflow.study.settings import StudySettings
 
 PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
@@ -236,7 +236,7 @@ train:
 download: {archive: , demo_seed: 0}
 evaluate: {"worst": 4}
 figures: {}
-optimism: {}
+selection_bias: {}
 cost: {}
 tabulate:
   metrics: [image_auroc,

@@ -11,10 +11,10 @@ from clflow.cli import main as cli
 from clflow.data.layouts import find_images
 from clflow.data.records import read_manifest
 from clflow.errors import SettingsError
-from clflow.params import read_params
-from clflow.paths import manifest_path
-from clflow.study.presets import CHEST_LISTS, Choice, build_study
-from clflow.synthesis.categories import class_table, decide
+from clflow.pipeline.presets import CHEST_LISTS, Choice, build_study
+from clflow.settings import read_params
+from clflow.study.paths import StudyPaths
+from clflow.synthesis.background import class_table, decide
 from clflow.synthesis.nsa import NSA
 from clflow.synthesis.settings import SynthesizeSettings
 
@@ -52,7 +52,7 @@ def test_a_listed_category_is_prepared(
     study = read_params()["study"]
     assert (study["layout"], study["root"], study["categories"]) == ("table", "parts", ["gear"])
     assert prepare(monkeypatch, "gear") in (0, None)
-    manifest = read_manifest(manifest_path(study["name"], "gear"))
+    manifest = read_manifest(StudyPaths(study["name"]).manifest("gear"))
     assert (len(manifest.train), len(manifest.validation), len(manifest.test)) == (16, 8, 8)
     assert all((Path("parts") / record.path).is_file() for record in manifest.records)
     assert [one.mask for one in manifest.test if one.label] == ["gear/masks/a.png", None]

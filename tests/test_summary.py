@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_files import write_run, write_study
 
-from clflow.tables.marks import Claim, Marks
-from clflow.tables.results import COLUMNS, read_results
-from clflow.tables.summary import OVERALL, Row, cell_text, rows_of, summarize
+from clflow.report.results import COLUMNS, read_results
+from clflow.report.summary import OVERALL, Claim, Marks, Row, cell_text, rows_of, summarize
 
 
 def texts(rows: list[Row]) -> list[list[str]]:

@@ -12,20 +12,20 @@ import pytest
 from builders import mvtec_category
 
 from clflow.cli import main as cli
+from clflow.data.assessment import PrepareSettings
 from clflow.data.images import read_image, read_mask, write_png
 from clflow.data.manifest import build_manifest
 from clflow.data.records import write_manifest
-from clflow.data.settings import PrepareSettings
-from clflow.paths import bank_folder, manifest_path
-from clflow.study.presets import Choice, build_study
-from clflow.study.rewrite import rewrite_study
+from clflow.pipeline.presets import Choice, build_study
+from clflow.pipeline.rewrite import rewrite_study
+from clflow.study.paths import StudyPaths
 from clflow.synthesis.bank import read_bank, rebuild, write_bank
 from clflow.synthesis.rows import BankRow
 from clflow.synthesis.settings import SynthesizeSettings
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 SIDE = 64
-BANK = bank_folder("parts", "gear")
+BANK = StudyPaths("parts").bank("gear")
 
 
 class Outcome(NamedTuple):
@@ -47,7 +47,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         rewrite_study(Path("params.yaml"), build_study("folder", Choice(Path("parts"))))
         manifest = build_manifest(Path("parts"), "gear", "folder", PrepareSettings()).manifest
-        write_manifest(manifest_path("parts", "gear"), manifest)
+        write_manifest(StudyPaths("parts").manifest("gear"), manifest)
         settings = SynthesizeSettings(
             image_size=SIDE, per_image=1, validation_per_image=1, kind="texture", attempts=20
         )

@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from clflow.data.assessment import PrepareSettings
 from clflow.data.check import check_folder, render
-from clflow.data.found import ANOMALY, Found
 from clflow.data.layouts import detect_layout, find_categories, find_images
 from clflow.data.manifest import build_manifest
-from clflow.data.records import GOOD
-from clflow.data.settings import PrepareSettings
+from clflow.data.records import ANOMALY, GOOD, Found
 from clflow.data.table_layout import TABLE, read_table
 from clflow.errors import DataError
 

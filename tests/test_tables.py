@@ -13,13 +13,13 @@ from rich.console import Console
 from run_files import STUDY, scores_of, sources_of, write_full_study, write_run, write_scores
 
 from clflow.errors import DataError
+from clflow.report import latex, markdown
+from clflow.report.remarks import count_table, protocol_lines
+from clflow.report.settings import TabulateSettings
+from clflow.report.tables import TABLE_FILES, read_report, write_tables
+from clflow.report.terminal import print_results
+from clflow.study.runs import read_runs
 from clflow.study.settings import StudySettings
-from clflow.tables import latex, markdown
-from clflow.tables.notes import count_table, protocol_lines
-from clflow.tables.runs import read_runs
-from clflow.tables.settings import TabulateSettings
-from clflow.tables.show import print_results
-from clflow.tables.write import TABLE_FILES, read_report, write_tables
 
 
 @pytest.fixture

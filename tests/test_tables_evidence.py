@@ -16,20 +16,17 @@ from run_files import (
 )
 
 from clflow.errors import DataError
+from clflow.report.evidence import Flag, Report, marks_of
+from clflow.report.intervals import COLUMNS
+from clflow.report.results import csv_text
+from clflow.report.scores import load_saved_scores, score_file
+from clflow.report.settings import TabulateSettings
+from clflow.report.summary import OVERALL, Claim
+from clflow.report.tables import Sources, read_report, write_tables
+from clflow.report.tests import load_comparisons
 from clflow.statistics.comparison import holm, signed_rank
 from clflow.statistics.delong import paired_test, placements
 from clflow.study.settings import StudySettings
-from clflow.tables.comparisons import load_comparisons
-from clflow.tables.evidence import marks_of
-from clflow.tables.flags import Flag
-from clflow.tables.intervals import COLUMNS
-from clflow.tables.marks import Claim
-from clflow.tables.report import Report
-from clflow.tables.results import csv_text
-from clflow.tables.scores import load_saved_scores, score_file
-from clflow.tables.settings import TabulateSettings
-from clflow.tables.summary import OVERALL
-from clflow.tables.write import Sources, read_report, write_tables
 
 SETTINGS = TabulateSettings(metrics=("image_auroc",), resamples=200)
 NOT_FINITE = "scores that are NaN or infinite"

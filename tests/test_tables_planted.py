@@ -15,11 +15,11 @@ from run_files import (
     write_scores,
 )
 
-from clflow.tables.metrics import METRICS
-from clflow.tables.results import failed_runs, without_failed
-from clflow.tables.scores import score_file
-from clflow.tables.settings import TabulateSettings
-from clflow.tables.write import write_tables
+from clflow.metrics.registry import METRICS
+from clflow.report.results import failed_runs, without_failed
+from clflow.report.scores import score_file
+from clflow.report.settings import TabulateSettings
+from clflow.report.tables import write_tables
 
 SHOWN = ("image_auroc", "pixel_auroc")
 SETTINGS = TabulateSettings(metrics=SHOWN, resamples=100)

@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from run_files import write_full_study
 
-from clflow.figures.critical_difference import Diagram, draw
-from clflow.tables.ranks import RANKS, write_ranks
-from clflow.tables.settings import TabulateSettings
-from clflow.tables.write import read_report
+from clflow.report.settings import TabulateSettings
+from clflow.report.style import Diagram, draw
+from clflow.report.tables import RANKS, read_report, write_ranks
 
 SETTINGS = TabulateSettings(metrics=("image_auroc", "threshold"), resamples=100)
 

@@ -13,7 +13,7 @@ from clflow.errors import DataError
 from clflow.synthesis.bank import read_bank, rebuild, write_bank
 from clflow.synthesis.drawing import read_resized
 from clflow.synthesis.settings import SynthesizeSettings
-from clflow.synthesis.texture_files import texture_folder, texture_origins
+from clflow.synthesis.textures import texture_folder, texture_origins
 
 DEFAULT = Path("data/textures")
 CHOSEN = SynthesizeSettings(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clflow.detectors.flow.threads import each_on_one_thread
+from clflow.detectors.whitening import each_on_one_thread
 
 
 def test_every_item_is_done_with_one_thread() -> None:

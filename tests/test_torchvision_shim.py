@@ -2,8 +2,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from clflow import torchvision_shim
-from clflow.torchvision_shim import ensure_torchvision
+from clflow.features import torchvision_shim
+from clflow.features.torchvision_shim import ensure_torchvision
 
 MISSING_OPERATOR = "operator torchvision::nms does not exist"
 

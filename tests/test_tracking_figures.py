@@ -6,7 +6,7 @@ import pytest
 from tracked_study import PARAMS, TRACKING_MARKS, artifacts_of, runs_of
 
 from clflow.errors import DataError
-from clflow.figures.places import figures_folder
+from clflow.study.paths import StudyPaths
 from clflow.tracking.figures import log_figures
 from clflow.tracking.live import track_figures
 from clflow.tracking.sync import SyncReport, sync
@@ -15,7 +15,7 @@ pytestmark = TRACKING_MARKS
 
 
 def write_figure(root: Path, category: str, content: str, name: str = "roc.svg") -> None:
-    folder = root / figures_folder("demo", category)
+    folder = root / StudyPaths("demo").figures(category)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(content)
 

@@ -19,9 +19,8 @@ from tracked_study import (
 )
 
 from clflow.errors import DataError
-from clflow.tables.places import TABLE_FILES
-from clflow.tracking.changes import Changes
-from clflow.tracking.runs import log_evaluation, log_tables, log_training
+from clflow.study.paths import TABLE_FILES
+from clflow.tracking.runs import Changes, log_evaluation, log_tables, log_training
 
 pytestmark = TRACKING_MARKS
 
@@ -153,7 +152,7 @@ def test_a_failed_training_is_a_failed_run_with_its_reason(root: Path) -> None:
     assert "clflow.failure" not in whole.data.tags
     assert failed.data.params["flow.steps"] == "8"
     assert failed.data.metrics == {"train_seconds": 2.0}
-    (root / "scores/demo/clflow/bolt/seed-0.parquet").unlink()
+    (root / "scores/demo/bolt/clflow/seed-0.parquet").unlink()
     assert "overlays/a.png" in artifacts_of(root, whole)
     assert not log_training(root, *UNIT, 0).created
     assert not log_evaluation(root, *UNIT).updated

@@ -7,10 +7,9 @@ import pytest
 from tracked_study import write_tables
 
 from clflow.errors import DataError
-from clflow.tracking.changes import Changes
+from clflow.study.training import flatten
 from clflow.tracking.means import load_means
-from clflow.tracking.provenance import repository_tags
-from clflow.tracking.records import flatten
+from clflow.tracking.runs import Changes, repository_tags
 
 
 def test_commit_and_changes_are_known_inside_a_repository_only(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 from builders import mvtec_category, save
 from flow_cases import small_settings
 
+from clflow.data.assessment import PrepareSettings
 from clflow.data.images import read_image
 from clflow.data.manifest import build_manifest
 from clflow.data.records import Manifest, write_manifest
-from clflow.data.settings import PrepareSettings
-from clflow.paths import bank_folder, manifest_path
+from clflow.study.paths import StudyPaths
 from clflow.synthesis.rows import MANIFEST, BankRow, Origin, to_line
 
 STUDY, CATEGORY, ROOT = "small", "widget", Path("images")
@@ -26,8 +26,8 @@ def write_tiny_study() -> Manifest:
     """Write images, manifest and bank into the working directory; no anomalies to train on."""
     mvtec_category(ROOT, CATEGORY, size=(64, 64))
     manifest = build_manifest(ROOT, CATEGORY, "mvtec_ad", PrepareSettings()).manifest
-    write_manifest(manifest_path(STUDY, CATEGORY), manifest)
-    bank = bank_folder(STUDY, CATEGORY)
+    write_manifest(StudyPaths(STUDY).manifest(CATEGORY), manifest)
+    bank = StudyPaths(STUDY).bank(CATEGORY)
     (bank / "train").mkdir(parents=True)
     (bank / "train" / MANIFEST).touch()
     _write_validation(bank / "validation", manifest)

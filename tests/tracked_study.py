@@ -84,7 +84,7 @@ def write_study(root: Path) -> None:
     """Write a study of two seeds from its models to its tables."""
     for seed in (0, 1):
         write_model(root, seed)
-        scores = root / "scores/demo/clflow/bolt" / f"seed-{seed}.parquet"
+        scores = root / "scores/demo/bolt/clflow" / f"seed-{seed}.parquet"
         scores.parent.mkdir(parents=True, exist_ok=True)
         scores.write_bytes(b"scores")
     write_result(root, {"0": {"image_auroc": 0.9, "pixel_auroc": None}, "1": {"image_auroc": 0.8}})

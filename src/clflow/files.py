@@ -1,4 +1,4 @@
-"""Whole files or none: hashing, and writes that a kill or a full disk cannot leave half done."""
+"""Reading back a stage's JSON file, checked against the model it was written from."""
 
 import errno
 import hashlib
@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from clflow.errors import StorageError
+from pydantic import BaseModel, ValidationError
+
+from clflow.errors import DataError, StorageError
 
 
 def sha256_of(path: Path) -> str:
@@ -143,3 +145,21 @@ def shared_folder(path: Path) -> Iterator[Path]:
             raise _storage_error(path, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_report(path: Path, model: type[Model], stage: str) -> Model:
+    """Return the content of a file that a stage wrote.
+
+    Raises:
+        DataError: the file is malformed; the stage to run again is named.
+    """
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        message = f"{path} is malformed: {place}: {first['msg']}; run `dvc repro --force {stage}`"
+        raise DataError(message) from error

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from clflow.paths import PARAMS, STUDIES, TABLES, results_folder
+from clflow.settings import PARAMS
+from clflow.study.paths import STUDIES, TABLES, StudyPaths
 
 app = typer.Typer(no_args_is_help=True, help="Choose, check, show and keep studies.")
 
@@ -27,8 +28,8 @@ def study_use(
     seed: Annotated[list[int] | None, typer.Option(help="Repeat for several.")] = None,
 ) -> None:
     """Write a preset into the study section of params.yaml; then run `dvc repro`."""
-    from clflow.study.presets import Choice, build_study
-    from clflow.study.rewrite import rewrite_study
+    from clflow.pipeline.presets import Choice, build_study
+    from clflow.pipeline.rewrite import rewrite_study
 
     choice = Choice(root, tuple(category or ()), tuple(method or ()), tuple(seed or ()))
     study = build_study(name, choice)
@@ -43,8 +44,8 @@ def study_use(
 @app.command("check")
 def study_check() -> None:
     """Check all of params.yaml and list everything that is wrong."""
-    from clflow.params import read_params
-    from clflow.schema import check_params
+    from clflow.pipeline.params import check_params
+    from clflow.settings import read_params
 
     check_params(read_params())
     typer.echo("params.yaml is valid")
@@ -53,10 +54,10 @@ def study_check() -> None:
 @app.command("show")
 def study_show() -> None:
     """Print the results table, and where tables and pictures are."""
-    from clflow.params import parse, read_params, section
+    from clflow.report.settings import TabulateSettings
+    from clflow.report.terminal import print_results
+    from clflow.settings import parse, read_params, section
     from clflow.study.settings import StudySettings
-    from clflow.tables.settings import TabulateSettings
-    from clflow.tables.show import print_results
 
     params = read_params()
     study = parse(StudySettings, section(params, "study"), "study")
@@ -71,12 +72,12 @@ def study_save(
     note: Annotated[str | None, typer.Option(help="What to remember, such as the command.")] = None,
 ) -> None:
     """Keep the finished study's numbers and tables, no pixels, under results/studies/NAME."""
-    from clflow.params import parse, read_params, section
+    from clflow.pipeline.saved import save_study
+    from clflow.settings import parse, read_params, section
     from clflow.study.settings import StudySettings
-    from clflow.tables.saved import save_study
 
     study = parse(StudySettings, section(read_params(), "study"), "study")
     folder = save_study(
-        name, TABLES, results_folder(study.name), PARAMS, STUDIES, note, replace=replace
+        name, TABLES, StudyPaths(study.name).results, PARAMS, STUDIES, note, replace=replace
     )
     typer.echo(f"saved {folder}")

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from clflow.errors import DataError, SettingsError
-from clflow.paths import preview_path
+from clflow.study.paths import StudyPaths
 
 app = typer.Typer(no_args_is_help=True, help="Look at banks of synthetic anomalies.")
 
@@ -24,14 +24,14 @@ def synth_preview(
     out: Annotated[Path | None, typer.Option(help="The picture, a PNG file.")] = None,
 ) -> None:
     """Draw a contact sheet of a bank: good image, anomaly, mask, label, boxes."""
+    from clflow.canvas import below
     from clflow.data.images import write_png
-    from clflow.gallery.canvas import below
-    from clflow.gallery.place import find_place
-    from clflow.gallery.real import draw_real
-    from clflow.gallery.sheet import draw_sheet
+    from clflow.pipeline.place import find_place
+    from clflow.synthesis.preview.real import draw_real
+    from clflow.synthesis.preview.sheet import draw_sheet
 
     place = find_place(category)
-    path = out or preview_path(place.study, category, split)
+    path = out or StudyPaths(place.study).preview(category, split)
     if path.suffix.lower() != ".png":
         raise SettingsError(f"--out is {path}: the picture is written as PNG, name it so")
     parts = [draw_sheet(place.rows(split), place.root, place.title(split), count)]
@@ -50,9 +50,9 @@ def synth_rebuild(
     ] = None,
 ) -> None:
     """Make an anomaly again from its good image and seed; exit 1 if the bank's files differ."""
-    from clflow.gallery.place import find_place, find_row
-    from clflow.gallery.verify import differences, save
+    from clflow.pipeline.place import find_place, find_row
     from clflow.synthesis.bank import rebuild
+    from clflow.synthesis.drawing import differences, save
 
     place = find_place(category)
     saved = find_row(place, row)
@@ -77,10 +77,9 @@ def synth_stats(
     """Print area, regions, contrast and position of the training anomalies of a category."""
     import pandas as pd
 
-    from clflow.gallery.place import find_place
-    from clflow.gallery.real import real_statistics
-    from clflow.gallery.show import print_statistics
-    from clflow.gallery.statistics import bank_statistics
+    from clflow.pipeline.place import find_place
+    from clflow.synthesis.preview.real import real_statistics
+    from clflow.synthesis.preview.statistics import bank_statistics, print_statistics
 
     place = find_place(category)
     rows = place.rows("train")

@@ -16,7 +16,7 @@ def table(
     file: Annotated[Path, typer.Option(help="The text that quotes tables.")] = Path("README.md"),
 ) -> None:
     """Compare or refresh the tables that README.md quotes from results."""
-    from clflow.tables.quoted import check_quotes, write_quotes
+    from clflow.report.quoted import check_quotes, write_quotes
 
     if check == write:
         raise typer.BadParameter("give either --check or --write")

@@ -9,12 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from clflow.data.assessment import Assessment, assess
-from clflow.data.found import TEST
+from clflow.data.assessment import Assessment, PrepareSettings, assess
 from clflow.data.inspection import Finding, Inspection, inspect_category
 from clflow.data.layouts import VISA_TABLE, detect_layout, find_categories
 from clflow.data.manifest import draw_splits
-from clflow.data.settings import PrepareSettings
+from clflow.data.records import TEST
 from clflow.errors import DataError
 
 _COLUMNS = (

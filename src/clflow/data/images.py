@@ -1,8 +1,13 @@
-"""Reading and writing images: one decoder, so that every method sees the same pixels."""
+"""Images for a detector, read one at a time."""
 
 import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -10,6 +15,10 @@ from numpy.typing import NDArray
 
 from clflow import files
 from clflow.errors import DataError
+from clflow.files import sha256_of
+
+# half-open, in pixels: x0, y0, x1, y1
+Box = tuple[int, int, int, int]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
@@ -156,3 +165,56 @@ def write_png(path: Path, array: NDArray[np.uint8] | NDArray[np.bool_]) -> None:
     stored = np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels
     encoded = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_COMPRESSION])[1]
     files.write_bytes(path, encoded.tobytes())
+
+
+class ImageSource(Protocol):
+    """A sequence of RGB images whose contents are identified by digests."""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of every image, in order."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return one image, uint8 [H, W, 3]."""
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Images in files."""
+
+    paths: tuple[Path, ...]
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of every file as it is now."""
+        with ThreadPoolExecutor(2) as pool:
+            return tuple(pool.map(sha256_of, self.paths))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return read_image(self.paths[index])
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayImages:
+    """Images in memory, uint8 [H, W, 3] each."""
+
+    arrays: Sequence[np.ndarray]
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of every array's shape and bytes."""
+        return tuple(
+            sha256(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes()).hexdigest()
+            for array in self.arrays
+        )
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.arrays[index]

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from clflow.data.found import Found
 from clflow.data.images import read_mask, read_stored
 from clflow.data.layouts import find_images
+from clflow.data.records import Found
 from clflow.data.table_layout import TABLE
 from clflow.errors import DataError
 from clflow.files import sha256_of

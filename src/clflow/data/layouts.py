@@ -6,9 +6,8 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from clflow.data.found import ANOMALY, ANY, TEST, TRAIN, Found, Layout, entries, subfolders
 from clflow.data.images import is_image
-from clflow.data.records import GOOD
+from clflow.data.records import ANOMALY, ANY, GOOD, TEST, TRAIN, Found, Layout, entries, subfolders
 from clflow.data.table_layout import ListedImages
 from clflow.errors import DataError, unknown_name
 

@@ -4,11 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clflow.data.assessment import assess
-from clflow.data.found import ANY, TEST, TRAIN
+from clflow.data.assessment import PrepareSettings, assess
 from clflow.data.inspection import Finding, Inspection, inspect_category
-from clflow.data.records import Manifest, Record
-from clflow.data.settings import PrepareSettings
+from clflow.data.records import ANY, TEST, TRAIN, Manifest, Record
 from clflow.errors import DataError
 from clflow.files import digest_of
 

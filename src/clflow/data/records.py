@@ -1,4 +1,4 @@
-"""The manifest of a category: which image is in which split, as a CSV file."""
+"""What a layout finds: the images of a category, as files and labels."""
 
 import csv
 import io
@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from operator import attrgetter
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 from clflow import files
+from clflow.data.images import read_mask
 from clflow.errors import DataError
 
 GOOD = "good"
@@ -125,3 +129,65 @@ def _record(number: int, row: list[str]) -> Record:
     if label not in ("0", "1"):
         raise ValueError(f"row {number}: label is {label!r}, allowed are 0 and 1")
     return Record(path, sha256, int(width), int(height), int(label), defect, mask or None, split)
+
+
+def record_mask(record: Record, root: Path) -> np.ndarray | None:
+    """Return an anomalous image's mask at its own size, bool [H, W]; None where nothing is marked.
+
+    An empty mask of an anomalous image tells as little of where its defect is as none.
+    """
+    if record.mask is None:
+        return None
+    mask = read_mask(root / record.mask, (record.height, record.width))
+    return mask if mask.any() else None
+
+
+ANOMALY = "anomaly"
+TRAIN, TEST, ANY = "train", "test", "any"
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image of a category; `part` is "any" where the data leave the split to the draw."""
+
+    path: Path
+    mask: Path | None
+    defect: str
+    label: int
+    part: str
+
+
+class Layout(Protocol):
+    """How a data set is laid out."""
+
+    @property
+    def expects(self) -> str:
+        """The folders or files that make a category, for messages."""
+
+    def matches(self, root: Path) -> bool:
+        """Return whether `root` looks like this layout."""
+
+    def categories(self, root: Path) -> list[str]:
+        """Return the names of the categories, sorted."""
+
+    def images(self, root: Path, category: str) -> list[Found]:
+        """Return the images of a category, in a fixed order."""
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted, without hidden names; nothing where there is no folder.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    if not folder.is_dir():
+        return []
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"cannot list {folder}: {error.strerror}; check rights") from error
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, as `entries`."""
+    return [path for path in entries(folder) if path.is_dir()]

@@ -1,20 +1,23 @@
-"""Settings of the prepare stage."""
+"""Settings of the download stage."""
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from clflow.data.demo.render import DemoSettings
 
-class PrepareSettings(BaseModel):
-    """How the images of a category are split.
 
-    `validation_fraction` of the good training images, at least `validation_minimum`, is held out;
-    at least `training_minimum` must remain. `test_fraction` of the good images becomes test images
-    where a folder has no test split of its own.
+class DownloadSettings(BaseModel):
+    """Where the images come from.
+
+    `archive` is a local copy of the data set's archive, used in place of a download and verified
+    all the same; `textures` are fetched for the generators that use them; `demo` is what is
+    rendered for the demo data set.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(default=0, ge=0)
-    validation_fraction: float = Field(default=0.1, ge=0, lt=1)
-    validation_minimum: int = Field(default=8, ge=1)
-    training_minimum: int = Field(default=8, ge=1)
-    test_fraction: float = Field(default=0.2, ge=0, lt=1)
+    archive: str | None = None
+    textures: Literal["none", "dtd"] = "none"
+    demo_seed: int = Field(0, ge=0)
+    demo: DemoSettings = DemoSettings()

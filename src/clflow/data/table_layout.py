@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clflow.data.found import ANOMALY, ANY, TEST, TRAIN, Found, subfolders
-from clflow.data.records import GOOD
+from clflow.data.records import ANOMALY, ANY, GOOD, TEST, TRAIN, Found, subfolders
 from clflow.errors import DataError
 
 TABLE = "list.csv"

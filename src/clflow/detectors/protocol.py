@@ -3,56 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from clflow.data.source import ImageSource
-from clflow.synthesis.categories import Decision
-from clflow.synthesis.settings import SynthesizeSettings
+from clflow.data.images import ImageSource
+from clflow.synthesis.training_data import TrainingData
 
-Box = tuple[int, int, int, int]
 Observer = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Negatives:
-    """Synthetic anomalies: image i was made from good image `owners[i]`.
-
-    Attributes:
-        masks: reads the mask of anomaly i, bool [H, W].
-        boxes: half-open boxes (x0, y0, x1, y1) of the mask's components, in pixels.
-    """
-
-    images: ImageSource
-    masks: Callable[[int], np.ndarray]
-    boxes: tuple[tuple[Box, ...], ...]
-    owners: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Category:
-    """What the synthesize stage knew of a category: its names, its decision, the settings."""
-
-    dataset: str
-    name: str
-    decision: Decision
-    synthesize: SynthesizeSettings
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Good images of one category and anomalies made from them; nothing of the test set.
-
-    Attributes:
-        category: what is known of it, for detectors that make anomalies themselves.
-    """
-
-    good: ImageSource
-    negatives: Negatives | None = None
-    category: Category | None = None
 
 
 @dataclass(frozen=True)
@@ -109,22 +69,3 @@ class Detector(Protocol):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read a fitted detector."""
-
-
-class Alignment(Protocol):
-    """What brings images into one pose."""
-
-    def proposed(self, pixels: Tensor) -> Tensor:
-        """Return the maps theta [N, 2, 3] of uint8 images [N, 3, S, S]."""
-
-    def warped(self, pixels: Tensor, theta: Tensor) -> Tensor:
-        """Return uint8 images [N, 3, S, S] seen through theta [N, 2, 3]."""
-
-
-@runtime_checkable
-class AligningDetector(Protocol):
-    """A detector that can bring images into one pose first, which can then be looked at."""
-
-    @property
-    def alignment_(self) -> Alignment | None:
-        """What was fitted, None where nothing was."""

@@ -1,6 +1,7 @@
 """Methods by name: one file in `methods` each; its code is imported only when it is asked for."""
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, reduce
 from importlib import import_module
@@ -11,9 +12,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
-from clflow.detectors.merge import merged
 from clflow.detectors.protocol import Detector
 from clflow.errors import SettingsError, unknown_name
+
+
+def merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` over `defaults`: mappings merge key by key, anything else is replaced."""
+    result = deepcopy(dict(defaults))
+    for key, value in values.items():
+        nested = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if nested else value
+    return result
+
 
 FOLDER = Path(__file__).parent / "methods"
 METHODS = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))

@@ -6,10 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from clflow.flows.coupling import LocalAffineCoupling
+from clflow.flows.coupling import LocalAffineCoupling, convolutional_subnet
 from clflow.flows.pointwise import PointwiseFlow
 from clflow.flows.settings import CouplingSettings
-from clflow.flows.subnets import convolutional_subnet
 
 
 class Flow2d(nn.Module):

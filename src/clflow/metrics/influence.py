@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.metrics.curves import DefectSteps, Rates
-from clflow.metrics.inputs import pixel_scores
-from clflow.metrics.regions import region_areas
+from clflow.metrics.inputs import pixel_scores, region_areas
 
 Image = tuple[NDArray[np.floating], NDArray[np.bool_] | None]
 

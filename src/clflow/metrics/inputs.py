@@ -1,5 +1,6 @@
-"""Checks that every metric makes before it counts anything."""
+"""Defect regions of a mask."""
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -66,3 +67,10 @@ def require_mask(mask: NDArray[np.bool_], scores: NDArray[np.float32]) -> None:
         )
     if mask.dtype != np.bool_:
         raise DataError(f"mask has type {mask.dtype}; pass bool, true on defects: mask > 0")
+
+
+def region_areas(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return for every defect pixel, in row order, the area of its 8-connected region in pixels."""
+    _, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    region = regions[mask]
+    return np.bincount(region).astype(np.int32)[region]

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from clflow.metrics.curves import DefectSteps, PixelCurves, Rates, defect_steps, require_limit
 from clflow.metrics.influence import Image, influences
-from clflow.metrics.inputs import pixel_scores, require_mask
-from clflow.metrics.regions import region_areas
+from clflow.metrics.inputs import pixel_scores, region_areas, require_mask
 
 AUPRO_LIMITS = (0.3, 0.05)
 

@@ -1,4 +1,4 @@
-"""A bank: a folder of synthetic anomalies of one category, drawn before any training."""
+"""What anomalies will be made of a category, in words, before any is made."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,15 +18,13 @@ from clflow.data.records import Manifest
 from clflow.errors import DataError, SettingsError
 from clflow.files import atomic_folder, write_json, write_text
 from clflow.progress import say, track
-from clflow.synthesis.background import MEASURED_IMAGES, spread
-from clflow.synthesis.categories import Decision, decide
+from clflow.synthesis.background import MEASURED_IMAGES, Decision, decide, spread
 from clflow.synthesis.drawing import Drawn, Plan, draw, make, read_resized
-from clflow.synthesis.members import Member, find_members
-from clflow.synthesis.registry import get_generator
+from clflow.synthesis.registry import Member, find_members, get_generator
 from clflow.synthesis.rows import MANIFEST, BankRow, Origin, read_rows, to_line
 from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.synthetic import Synthetic
-from clflow.synthesis.texture_files import texture_origins
+from clflow.synthesis.textures import texture_origins
 
 SPLITS = ("train", "validation")
 SUMMARY = "bank.json"
@@ -240,3 +238,30 @@ def _runner(workers: int) -> Iterator[Run]:
 def _stay_on_one_core() -> None:
     cv2.setNumThreads(1)
     threadpool_limits(1)
+
+
+def announce(manifest: Manifest, root: Path, dataset: str, settings: SynthesizeSettings) -> None:
+    """Print the kind of a prepared category, why, and what its generators will do differently.
+
+    Raises:
+        DataError: a training image is missing or has changed, or a texture folder is empty.
+    """
+    decision = decide_on(manifest, root, dataset, settings)
+    say(f"{manifest.category}: {decision.reason}")
+    for member in find_members(decision, settings):
+        say(f"{manifest.category}: {'; '.join(_words(member))}")
+
+
+def _words(member: Member) -> Iterator[str]:
+    share = "" if member.weight == 1 else f" ({member.weight:.0%} of the anomalies)"
+    own = member.settings.model_dump(exclude_defaults=True)
+    yield f"generator {member.generator}{share}" + ("" if own else ", its own defaults")
+    for name, value in own.items():
+        between = " ± " if name == "background" else " to "
+        yield f"{name} {_rounded(value, between)}"
+
+
+def _rounded(value: Any, between: str = "") -> str:
+    if isinstance(value, tuple):
+        return between.join(map(_rounded, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

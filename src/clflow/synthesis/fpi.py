@@ -1,14 +1,58 @@
-"""Foreign patch interpolation (FPI, J. Tan et al. 2020): squares of two images, mixed in place."""
+"""Poisson image interpolation (PII, J. Tan et al. 2021): FPI's squares, blended by gradients."""
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.synthesis.finish import finish
-from clflow.synthesis.fpi_settings import FPISettings
-from clflow.synthesis.paste import interpolate
-from clflow.synthesis.plain import PlainGenerator
-from clflow.synthesis.square import numbers, sample_square
-from clflow.synthesis.synthetic import Synthetic, check_pair
+from clflow.synthesis.blending import interpolate, seamless_clone
+from clflow.synthesis.labels import HalfWidths, LabelKind, LabelSettings, Share, Weights
+from clflow.synthesis.synthetic import PlainGenerator, Synthetic, check_pair, finish
+
+
+class FPISettings(LabelSettings):
+    """Half-widths and `centre`, the central part that holds the centres, are shares of the side."""
+
+    half_width: HalfWidths = (0.05, 0.2)
+    centre: Share = 0.8
+    factor_bounds: Weights = (0.05, 0.95)
+    label: LabelKind = "continuous"
+
+
+class PIISettings(FPISettings):
+    """As FPI, but blended: `clone` says whose gradients a pixel keeps."""
+
+    clone: Literal["normal", "mixed"] = "mixed"
+    despeckle: bool = True
+
+
+Window = tuple[slice, slice]
+
+
+def sample_square(
+    shape: tuple[int, int], settings: FPISettings, rng: np.random.Generator
+) -> Window:
+    """Draw a square, cut off at the border of an image of shape (H, W).
+
+    The half-width is uniform among the whole numbers between the bounds, the centre uniform in the
+    central part of the image.
+    """
+    side = min(shape)
+    low, high = (round(bound * side) for bound in settings.half_width)
+    half = int(rng.integers(max(1, low), max(low, 1, high - 1) + 1))
+    spans = []
+    for length in shape:
+        margin = round((1 - settings.centre) / 2 * length)
+        centre = int(rng.integers(margin, max(margin + 1, length - margin)))
+        spans.append(slice(max(0, centre - half), min(length, centre + half)))
+    return spans[0], spans[1]
+
+
+def numbers(window: Window) -> dict[str, list[int]]:
+    """Return the boxes (x0, y0, x1, y1) of a patch that stays in place, for the manifest."""
+    rows, columns = window
+    box = [columns.start, rows.start, columns.stop, rows.stop]
+    return {"source": box, "destination": box}
 
 
 class FPI(PlainGenerator[FPISettings]):
@@ -38,4 +82,38 @@ class FPI(PlainGenerator[FPISettings]):
         region = np.zeros(destination.shape[:2], bool)
         region[window] = True
         image = interpolate(destination, source, region, factor)
+        return finish(destination, image, region, settings, factor, (numbers(window),))
+
+
+class PII(PlainGenerator[PIISettings]):
+    """The PII generator of the registry."""
+
+    model = PIISettings
+    section = "pii"
+    kind = "other"
+
+    def generate(
+        self,
+        destination: NDArray[np.uint8],
+        source: NDArray[np.uint8],
+        settings: PIISettings,
+        rng: np.random.Generator,
+    ) -> Synthetic | None:
+        """Blend a square of `source` [H, W, 3] into `destination`, gradients weighted at random.
+
+        Returns None where the square is too small to blend or nothing changes visibly.
+
+        Raises:
+            DataError: the images are not uint8 [H, W, 3] of one size.
+        """
+        check_pair(destination, source)
+        window = sample_square(destination.shape[:2], settings, rng)
+        factor = float(rng.uniform(*settings.factor_bounds))
+        patch, corner = source[window], (window[0].start, window[1].start)
+        whole = np.ones(patch.shape[:2], bool)
+        image = seamless_clone(destination, patch, whole, corner, settings.clone, factor)
+        if image is None:
+            return None
+        region = np.zeros(destination.shape[:2], bool)
+        region[window] = True
         return finish(destination, image, region, settings, factor, (numbers(window),))

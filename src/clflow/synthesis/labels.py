@@ -1,13 +1,37 @@
-"""From a changed image to its mask and training target (NSA, section 'label')."""
+"""Types and base models that the settings of generators share."""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from clflow.synthesis.pixels import channel_mean, majority
+_SUM = np.ones((1, 3), np.float32)
+
+
+def channel_mean(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the mean over the channels of an image [H, W, 3] in grey levels [H, W]."""
+    # a sum of three bytes is exact, however it is added up
+    total = cv2.transform(image.astype(np.float32), _SUM)
+    return np.asarray(total / np.float32(3), np.float32)
+
+
+def majority(pixels: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Return the median [H, W] over windows of side x side; the border pixels are continued.
+
+    A median of two values is a vote, and votes are counted faster than sorted.
+    """
+    votes = cv2.boxFilter(
+        pixels.astype(np.uint8),
+        cv2.CV_16S,
+        (side, side),
+        normalize=False,
+        borderType=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(votes > side * side // 2)
+
 
 LabelKind = Literal["binary", "intensity", "logistic", "continuous"]
 
@@ -82,3 +106,47 @@ def disk_median(values: NDArray[np.float32], at: NDArray[np.bool_]) -> NDArray[n
 def _disk() -> NDArray[np.bool_]:
     y, x = np.ogrid[-_DISK_RADIUS : _DISK_RADIUS + 1, -_DISK_RADIUS : _DISK_RADIUS + 1]
     return np.asarray(x**2 + y**2 <= _DISK_RADIUS**2)
+
+
+SourceKind = Literal["other", "same", "texture"]
+
+
+def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"the lower bound {bounds[0]} exceeds the upper bound {bounds[1]}")
+    return bounds
+
+
+Ascending = AfterValidator(_ascending)
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(gt=0, le=1)]
+HalfWidth = Annotated[float, Field(gt=0, le=0.5)]
+GreyLevel = Annotated[float, Field(ge=0, le=255)]
+HalfWidths = Annotated[tuple[HalfWidth, HalfWidth], Ascending]
+Scales = Annotated[tuple[Positive, Positive], Ascending]
+Shares = Annotated[tuple[Weight, Weight], Ascending]
+Weights = Annotated[tuple[Weight, Weight], Ascending]
+BackgroundLevels = tuple[GreyLevel, GreyLevel]
+PasteMode = Literal["normal", "mixed", "swap", "interpolate"]
+
+
+class Frozen(BaseModel):
+    """Settings: unknown keys are refused, nothing changes after construction."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LabelSettings(Frozen):
+    """From changed pixels to mask and label.
+
+    tolerance and logistic_x0 are in grey levels; `despeckle` passes the mask through a 5x5 median,
+    as NSA does, and would erase anomalies of one or two pixels' width.
+    """
+
+    label: LabelKind = "binary"
+    logistic_k: Positive = 1 / 6
+    logistic_x0: NotNegative = 20.0
+    tolerance: NotNegative = 1.0
+    despeckle: bool = False

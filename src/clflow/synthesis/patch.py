@@ -2,14 +2,45 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.synthesis.nsa_settings import NSASettings
-from clflow.synthesis.shapes import draw_shape
+if TYPE_CHECKING:
+    from clflow.synthesis.nsa import NSASettings
+
+
+PatchShape = Literal["rectangle", "ellipses"]
+
+_ELLIPSES = 5
+_SMALLEST_AXIS = 0.1
+
+
+def draw_shape(
+    kind: PatchShape, size: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return the pixels of a patch of size (h, w) that belong to it, bool [h, w].
+
+    ellipses is the union of five of them, centres and directions uniform, half-axes uniform
+    between a tenth and a half of the sides: NSA has such a switch, its numbers are not published.
+    """
+    if kind == "rectangle":
+        return np.ones(size, bool)
+    canvas = np.zeros(size, np.uint8)
+    for _ in range(_ELLIPSES):
+        _draw_ellipse(canvas, rng)
+    return canvas > 0
+
+
+def _draw_ellipse(canvas: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    height, width = canvas.shape
+    centre = (int(rng.integers(width)), int(rng.integers(height)))
+    shares = rng.uniform(_SMALLEST_AXIS, 0.5, 2)
+    axes = (max(1, round(shares[0] * width)), max(1, round(shares[1] * height)))
+    cv2.ellipse(canvas, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+
 
 _TRIES = 200
 _SCALE_SPREAD = 0.5
@@ -63,7 +94,7 @@ class Patch:
         return {"source": list(self.taken), "destination": [x, y, x + width, y + height]}
 
 
-def sample_patch(scene: Scene, settings: NSASettings, rng: np.random.Generator) -> Patch | None:
+def sample_patch(scene: Scene, settings: "NSASettings", rng: np.random.Generator) -> Patch | None:
     """Draw a patch of the source and a place for it, or None after 200 tries for either."""
     limits = _limits(scene.shape, settings)
     box = _source_box(scene, limits, settings, rng)
@@ -80,7 +111,7 @@ def sample_patch(scene: Scene, settings: NSASettings, rng: np.random.Generator) 
     return Patch(pixels, shape, shape & (own | _object_under(scene, corner, size)), corner, box)
 
 
-def _limits(shape: tuple[int, int], settings: NSASettings) -> list[tuple[int, int]]:
+def _limits(shape: tuple[int, int], settings: "NSASettings") -> list[tuple[int, int]]:
     bounds = (settings.height_bounds, settings.width_bounds)
     return [
         (max(1, round(low * side)), max(1, round(high * side)))
@@ -111,7 +142,7 @@ def _object_under(
 def _source_box(
     scene: Scene,
     limits: list[tuple[int, int]],
-    settings: NSASettings,
+    settings: "NSASettings",
     rng: np.random.Generator,
 ) -> tuple[int, int, int, int] | None:
     (low_y, low_x), (height, width) = (low for low, _ in limits), scene.shape
@@ -134,7 +165,7 @@ def _share(counts: NDArray[Any], x0: int, y0: int, x1: int, y1: int) -> float:
 
 
 def _half(
-    limit: tuple[int, int], side: int, settings: NSASettings, rng: np.random.Generator
+    limit: tuple[int, int], side: int, settings: "NSASettings", rng: np.random.Generator
 ) -> int:
     fraction = settings.gamma_offset + rng.gamma(settings.gamma_shape, settings.gamma_scale)
     return int(_clipped(fraction * side, limit))
@@ -147,7 +178,7 @@ def _span(centre: int, half: int, side: int) -> tuple[int, int]:
 def _resized(
     shape: tuple[int, int],
     limits: list[tuple[int, int]],
-    settings: NSASettings,
+    settings: "NSASettings",
     rng: np.random.Generator,
 ) -> tuple[int, int]:
     """Scale a patch; as in NSA's code the half-width limits bound its full sides here."""
@@ -174,7 +205,7 @@ def _corner(
 
 
 def _place(
-    scene: Scene, own: NDArray[np.bool_], settings: NSASettings, rng: np.random.Generator
+    scene: Scene, own: NDArray[np.bool_], settings: "NSASettings", rng: np.random.Generator
 ) -> tuple[int, int] | None:
     size = (own.shape[0], own.shape[1])
     if scene.destination_object is None:

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from clflow.data.images import Box
 from clflow.errors import DataError
-from clflow.synthesis.synthetic import Box
 
 MANIFEST = "manifest.jsonl"
 

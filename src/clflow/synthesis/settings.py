@@ -6,13 +6,12 @@ from pydantic import Field
 
 from clflow.data.images import fitted_size
 from clflow.data.records import Record
-from clflow.paths import TEXTURES
-from clflow.synthesis.cutpaste_settings import CutPasteSettings, ScarSettings
-from clflow.synthesis.fields import Frozen, Positive
-from clflow.synthesis.fpi_settings import FPISettings, PIISettings
-from clflow.synthesis.labels import LabelKind
-from clflow.synthesis.nsa_settings import NSAOverrides
-from clflow.synthesis.perlin_settings import PerlinSettings
+from clflow.synthesis.cutpaste import CutPasteSettings, ScarSettings
+from clflow.synthesis.fpi import FPISettings, PIISettings
+from clflow.synthesis.labels import Frozen, LabelKind, Positive
+from clflow.synthesis.nsa import NSAOverrides
+from clflow.synthesis.perlin import PerlinSettings
+from clflow.synthesis.textures import TEXTURES
 
 # CL-Flow (arXiv 2311.06794) publishes no recipe; this is our reconstruction's
 CLFLOW_MIXTURE = {"nsa": 0.5, "cutpaste_scar": 0.25, "perlin": 0.25}

@@ -1,16 +1,28 @@
-"""One synthetic anomaly: what every generator returns."""
+"""What generators share whose settings are the stage's, the same for every category."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from clflow.data.images import Box
 from clflow.errors import DataError
+from clflow.synthesis.labels import (
+    MEDIAN_REACH,
+    LabelSettings,
+    SourceKind,
+    change_mask,
+    make_label,
+    mean_change,
+)
 
-Box = tuple[int, int, int, int]
+if TYPE_CHECKING:
+    from clflow.synthesis.background import Decision
+    from clflow.synthesis.settings import SynthesizeSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,3 +75,67 @@ def check_pair(destination: NDArray[np.uint8], source: NDArray[np.uint8]) -> Non
             f"destination {list(destination.shape)} and source {list(source.shape)} differ in "
             "size; resize both to one size first"
         )
+
+
+Patches = tuple[dict[str, list[int]], ...]
+
+
+def finish(
+    destination: NDArray[np.uint8],
+    image: NDArray[np.uint8],
+    region: NDArray[np.bool_],
+    settings: LabelSettings,
+    factor: float = 1.0,
+    patches: Patches = (),
+) -> Synthetic | None:
+    """Return the anomaly that made `destination` [H, W, 3] into `image`, None if none is visible.
+
+    Changes count inside `region` [H, W]; factor is the label of a changed pixel for `continuous`.
+    """
+    window = _window(region)
+    change, mask = np.zeros(region.shape, np.float32), np.zeros(region.shape, bool)
+    change[window] = mean_change(destination[window], image[window], region[window])
+    mask[window] = change_mask(change[window], settings.tolerance, despeckle=settings.despeckle)
+    boxes = component_boxes(mask[window], (window[1].start, window[0].start))
+    if not boxes:
+        return None
+    draw_label = partial(
+        make_label,
+        settings.label,
+        change,
+        mask,
+        settings.logistic_k,
+        settings.logistic_x0,
+        factor,
+    )
+    return Synthetic(image, mask, boxes, patches, draw_label)
+
+
+def _window(region: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the part of the image around `region` that medians near it look at."""
+    x, y, width, height = cv2.boundingRect(region.astype(np.uint8))
+    left, top = max(0, x - MEDIAN_REACH), max(0, y - MEDIAN_REACH)
+    return slice(top, y + height + MEDIAN_REACH), slice(left, x + width + MEDIAN_REACH)
+
+
+Settings = TypeVar("Settings", bound=LabelSettings)
+
+
+class PlainGenerator(Generic[Settings]):
+    """Settings of type `model` from `section` of the synthesize settings, patches of `kind`."""
+
+    model: type[Settings]
+    section: ClassVar[str]
+    kind: ClassVar[SourceKind]
+
+    def resolve(self, decision: "Decision", settings: "SynthesizeSettings") -> Settings:
+        """Return the settings of the stage."""
+        return cast(Settings, getattr(settings, self.section))
+
+    def load(self, values: Mapping[str, Any]) -> Settings:
+        """Return the settings that a manifest row holds."""
+        return self.model.model_validate(values)
+
+    def source(self, settings: Settings) -> SourceKind:
+        """Return which image patches come from."""
+        return self.kind

@@ -10,11 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from clflow.errors import DataError
 from clflow.files import digest_of, sha256_of
-from clflow.paths import bank_folder, report_folder
-from clflow.tracking.changes import Changes
-from clflow.tracking.provenance import repository_tags
-from clflow.tracking.records import check_place, flatten, parse_record, read_json
-from clflow.tracking.runs import KEY, KIND, PARENT, parent_run
+from clflow.study.paths import StudyPaths
+from clflow.study.training import check_place, flatten, parse_record, read_json
+from clflow.tracking.runs import KEY, KIND, PARENT, Changes, parent_run, repository_tags
 from clflow.tracking.store import Point, Store, open_store
 
 SYNTHESIZE = "synthesize"
@@ -77,7 +75,10 @@ def load_bank(root: Path, study: str, category: str) -> Bank:
     Raises:
         DataError: a file is missing, malformed or of another category.
     """
-    folder, report = root / bank_folder(study, category), root / report_folder(study, category)
+    folder, report = (
+        root / StudyPaths(study).bank(category),
+        root / StudyPaths(study).bank_report(category),
+    )
     content = read_json(folder / "bank.json")
     description = parse_record(BankDescription, content, folder / "bank.json")
     check_place(description, {"category": category}, folder / "bank.json")

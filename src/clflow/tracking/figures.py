@@ -3,11 +3,9 @@
 from pathlib import Path
 
 from clflow.errors import DataError
-from clflow.figures.places import figures_folder
 from clflow.files import digest_of, sha256_of
-from clflow.tracking.changes import Changes
-from clflow.tracking.provenance import repository_tags
-from clflow.tracking.runs import KEY, KIND
+from clflow.study.paths import StudyPaths
+from clflow.tracking.runs import KEY, KIND, Changes, repository_tags
 from clflow.tracking.store import open_store
 
 
@@ -18,7 +16,7 @@ def log_figures(root: Path, study: str, category: str) -> Changes:
         DataError: there is none.
         TrackingError: MLflow failed.
     """
-    folder = root / figures_folder(study, category)
+    folder = root / StudyPaths(study).figures(category)
     files = sorted(folder.glob("*.*"))
     if not files:
         raise DataError(f"{folder} holds no figure; run `dvc repro figures`")

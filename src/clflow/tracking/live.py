@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ParamSpec
 
-from clflow.paths import TABLES
 from clflow.progress import say
+from clflow.study.paths import TABLES
 from clflow.tracking.banks import log_bank
 from clflow.tracking.figures import log_figures
 from clflow.tracking.runs import log_evaluation, log_tables, log_training

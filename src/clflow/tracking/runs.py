@@ -5,17 +5,15 @@ Everything is read from plain files and keyed by their digests: logging twice ch
 """
 
 import math
+import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from clflow.files import digest_of, sha256_of
-from clflow.paths import overlays_folder, scores_folder, seed_folder
 from clflow.progress import say
-from clflow.tables.places import RESULTS, TABLE_FILES
-from clflow.tracking.changes import Changes
-from clflow.tracking.means import load_failed, load_means
-from clflow.tracking.provenance import repository_tags
-from clflow.tracking.records import (
+from clflow.study.paths import RESULTS, TABLE_FILES, StudyPaths
+from clflow.study.training import (
     Description,
     Result,
     TrainedRun,
@@ -24,7 +22,54 @@ from clflow.tracking.records import (
     load_result,
     load_training,
 )
+from clflow.tracking.means import load_failed, load_means
 from clflow.tracking.store import Entry, Point, Store, open_store
+
+_NONE: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Ids of the runs that were made, that got new results, and that were already complete."""
+
+    created: frozenset[str] = _NONE
+    updated: frozenset[str] = _NONE
+    unchanged: frozenset[str] = _NONE
+
+    def __or__(self, later: "Changes") -> "Changes":
+        """Return both together; a run made and then filled counts as made only."""
+        created = self.created | later.created
+        updated = (self.updated | later.updated) - created
+        unchanged = (self.unchanged | later.unchanged) - created - updated
+        return Changes(created, updated, unchanged)
+
+
+def repository_tags(root: Path) -> dict[str, str]:
+    """Return commit, whether tracked files differ from it, digest of dvc.lock: those that exist."""
+    tags = {}
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit:
+        tags["clflow.logged.git_commit"] = commit
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+        tags["clflow.logged.git_dirty"] = "true" if changed else "false"
+    lock = root / "dvc.lock"
+    if lock.is_file():
+        tags["clflow.logged.dvc_lock"] = sha256_of(lock)
+    return tags
+
+
+def _git(root: Path, *command: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(root), *command],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
 
 KIND = "clflow.kind"
 KEY = "clflow.key"
@@ -62,12 +107,13 @@ def log_evaluation(root: Path, study: str, method: str, category: str) -> Change
         TrackingError: MLflow failed.
     """
     result = load_result(root, study, method, category)
-    place = (study, method, category)
-    here = [seed for seed in sorted(result.seeds) if (root / seed_folder(*place, seed)).is_dir()]
+    models = root / StudyPaths(study).models(method, category)
+    here = [seed for seed in sorted(result.seeds) if (models / f"seed-{seed}").is_dir()]
     absent = sorted(result.seeds.keys() - set(here))
     if absent:
-        say(f"MLflow: no model of {'/'.join(place)} seeds {absent} on disk; `dvc pull` and sync")
-    runs = [load_training(root, *place, seed) for seed in here]
+        name = f"{study}/{method}/{category}"
+        say(f"MLflow: no model of {name} seeds {absent} on disk; `dvc pull` and sync")
+    runs = [load_training(root, study, method, category, seed) for seed in here]
     changes = Changes()
     with open_store(root) as store:
         for run in runs:
@@ -180,11 +226,11 @@ def _evaluate(store: Store, root: Path, entry: Entry, result: Result, seed: int)
     digest = result.digest(seed)
     if entry.tags.get(EVALUATED) == digest:
         return Changes(unchanged=frozenset([entry.id]))
-    place = (result.study, result.method, result.category)
+    paths, place = StudyPaths(result.study), (result.method, result.category)
     store.log_points(entry, _metric_points(result.seeds[seed], entry))
-    store.upload(entry, root / scores_folder(*place) / f"seed-{seed}.parquet")
+    store.upload(entry, root / paths.scores(*place) / f"seed-{seed}.parquet")
     if seed == result.pictured:
-        store.upload(entry, root / overlays_folder(*place), "overlays")
+        store.upload(entry, root / paths.overlays(*place), "overlays")
     tags = {f"clflow.protocol.{name}": value for name, value in result.protocol.items()}
     tags |= {f"clflow.count.{name}": str(count) for name, count in result.counts.items()}
     if seed in result.failures or FAILURE in entry.tags:

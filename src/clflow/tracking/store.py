@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from clflow.errors import ClflowError
+from clflow.study.training import Point
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
@@ -38,15 +39,6 @@ Item = TypeVar("Item")
 
 class TrackingError(ClflowError):
     """MLflow cannot be imported, opened or written; the plain files are not affected."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One value of a metric."""
-
-    name: str
-    value: float
-    step: int = 0
 
 
 @dataclass(frozen=True)

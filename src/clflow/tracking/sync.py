@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clflow.figures.places import figures_folder
-from clflow.params import parse, read_params, section
-from clflow.paths import PARAMS, TABLES, bank_folder, model_folder, report_folder, results_folder
 from clflow.progress import say, track
+from clflow.settings import PARAMS, parse, read_params, section
+from clflow.study.paths import TABLES, StudyPaths
 from clflow.study.settings import StudySettings
+from clflow.study.training import FAILURE
 from clflow.tracking.banks import log_bank
-from clflow.tracking.changes import Changes
 from clflow.tracking.figures import log_figures
-from clflow.tracking.records import FAILURE
-from clflow.tracking.runs import log_evaluation, log_tables, log_training
+from clflow.tracking.runs import Changes, log_evaluation, log_tables, log_training
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,13 @@ def sync(root: Path) -> SyncReport:
 
 def _banks(root: Path) -> list[tuple[str, str]]:
     """Return study and category of each report whose bank is there too."""
-    found = _places(root, report_folder("*", "*") / "statistics.csv")
+    found = _places(root, StudyPaths("*").bank_report("*") / "statistics.csv")
     places = [(study, category) for *_, study, category, _ in found]
-    here = [place for place in places if (root / bank_folder(*place) / "bank.json").is_file()]
+    here = [
+        (study, category)
+        for study, category in places
+        if (root / StudyPaths(study).bank(category) / "bank.json").is_file()
+    ]
     absent = ["/".join(place) for place in places if place not in here]
     if absent:
         say(f"MLflow: no bank of {', '.join(absent)} on disk; `dvc pull` and sync")
@@ -60,7 +62,7 @@ def _banks(root: Path) -> list[tuple[str, str]]:
 
 
 def _trained(root: Path) -> list[tuple[str, str, str, int]]:
-    folders = model_folder("*", "*", "*") / "seed-*"
+    folders = StudyPaths("*").models("*", "*") / "seed-*"
     found = [place for name in ("run.json", FAILURE) for place in _places(root, folders / name)]
     return [
         (study, method, category, int(seed.removeprefix("seed-")))
@@ -70,12 +72,12 @@ def _trained(root: Path) -> list[tuple[str, str, str, int]]:
 
 
 def _evaluated(root: Path) -> list[tuple[str, str, str]]:
-    found = _places(root, results_folder("*") / "*" / "*.json")
+    found = _places(root, StudyPaths("*").results / "*" / "*.json")
     return [(study, method, name.removesuffix(".json")) for *_, study, method, name in found]
 
 
 def _drawn(root: Path) -> list[tuple[str, str]]:
-    found = _places(root, figures_folder("*", "*"))
+    found = _places(root, StudyPaths("*").figures("*"))
     return [(study, category) for *_, study, category in found]
 
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from clflow.detectors.flow.features import as_levels
+from clflow.data.images import Box
 from clflow.detectors.flow.normalization import Normalization, draw_folds
 from clflow.detectors.flow.settings import CellSettings, FlowSettings
-from clflow.detectors.protocol import Box, Negatives
+from clflow.features.store import as_levels
+from clflow.synthesis.training_data import Negatives
 
 _BATCH = 64
 

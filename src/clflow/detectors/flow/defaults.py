@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from clflow.detectors.alignment.defaults import NO_ALIGNMENT
-from clflow.detectors.merge import merged
+from clflow.alignment.settings import NO_ALIGNMENT
+from clflow.detectors.registry import merged
 
 PUBLISHED: dict[str, dict[str, Any] | int | str | None] = {
     "backbone": {"name": "efficientnet_lite0", "weights": "bundled"},

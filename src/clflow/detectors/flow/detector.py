@@ -9,17 +9,9 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from clflow.backbones.network import Backbone, build_backbone
-from clflow.data.source import ImageSource
-from clflow.detectors.alignment.image_alignment import ImageAlignment
-from clflow.detectors.alignment.posed import (
-    Posed,
-    fit_alignment,
-    posed,
-    posed_negatives,
-    restored,
-)
-from clflow.detectors.device import pick_device
+from clflow.alignment.image_alignment import ImageAlignment
+from clflow.alignment.posed import Posed, fit_alignment, posed, posed_negatives, restored
+from clflow.data.images import ImageSource
 from clflow.detectors.flow.dataset import (
     TrainingFeatures,
     fit_normalizations,
@@ -29,14 +21,17 @@ from clflow.detectors.flow.dataset import (
     normalize_for_training,
 )
 from clflow.detectors.flow.density import LevelDensity
-from clflow.detectors.flow.features import BATCH_SIZE, FeatureStore
 from clflow.detectors.flow.normalization import Normalization
-from clflow.detectors.flow.scoring import anomaly_maps, image_scores
 from clflow.detectors.flow.settings import FlowSettings
 from clflow.detectors.flow.training import train
-from clflow.detectors.protocol import Negatives, Scores, TrainingData, Workspace
+from clflow.detectors.protocol import Scores, Workspace
+from clflow.detectors.scoring import anomaly_maps, image_scores
+from clflow.device import pick_device
 from clflow.errors import DataError, SettingsError
+from clflow.features.backbone import Backbone, build_backbone
+from clflow.features.store import BATCH_SIZE, FeatureStore
 from clflow.files import write_bytes, write_json
+from clflow.synthesis.training_data import Negatives, TrainingData
 
 NO_WORKSPACE = Workspace()
 

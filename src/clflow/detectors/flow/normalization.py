@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from clflow.detectors.flow.settings import NormalizationSettings
-from clflow.detectors.flow.whitening import Residuals, new_whitening
+from clflow.detectors.whitening import Residuals, new_whitening
 
 _CHUNK = 128
 

@@ -4,10 +4,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from clflow.backbones.registry import backbone_spec, check_levels, check_weights
-from clflow.backbones.settings import BackboneSettings
-from clflow.detectors.alignment.settings import ImageAlignmentSettings
+from clflow.alignment.settings import ImageAlignmentSettings
 from clflow.errors import SettingsError
+from clflow.features.registry import BackboneSettings, backbone_spec, check_levels, check_weights
 from clflow.flows.settings import CouplingSettings
 
 

@@ -14,22 +14,25 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from clflow.data.images import resize_image
-from clflow.data.source import ImageSource
-from clflow.detectors.device import pick_device
-from clflow.detectors.nsa.inputs import Inputs, choose_inputs
-from clflow.detectors.nsa.network import Encoder, EncoderDecoder, build_network
-from clflow.detectors.nsa.plan import Plan
-from clflow.detectors.nsa.precision import mixed, uses_bfloat16
-from clflow.detectors.nsa.prepare import prepare
+from clflow.data.images import ImageSource, resize_image
+from clflow.detectors.nsa.network import (
+    Encoder,
+    EncoderDecoder,
+    activate,
+    build_network,
+    mixed,
+    uses_bfloat16,
+)
+from clflow.detectors.nsa.plan import Inputs, Plan, choose_inputs
 from clflow.detectors.nsa.settings import NSADetectorSettings
-from clflow.detectors.nsa.targets import activate
-from clflow.detectors.nsa.training import Task, train
+from clflow.detectors.nsa.training import Task, prepare, train
 from clflow.detectors.nsa.views import central, framed, scored_side
-from clflow.detectors.protocol import Scores, TrainingData, Workspace
+from clflow.detectors.protocol import Scores, Workspace
+from clflow.device import pick_device
 from clflow.files import write_bytes, write_json
 from clflow.progress import say
 from clflow.synthesis.background import Kind
+from clflow.synthesis.training_data import TrainingData
 
 BATCH_SIZE = 32
 NO_WORKSPACE = Workspace()

@@ -5,14 +5,45 @@ from statistics import fmean
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss, relu
 
-from clflow.detectors.nsa.inputs import Inputs
-from clflow.torchvision_shim import ensure_torchvision
+from clflow.detectors.nsa.plan import Inputs
+from clflow.detectors.nsa.settings import Precision
+from clflow.features.torchvision_shim import ensure_torchvision
+from clflow.synthesis.labels import LabelKind
 
 ensure_torchvision()
 
 import timm  # noqa: E402  (needs torchvision)
+
+
+def activate(output: Tensor, label: LabelKind) -> Tensor:
+    """Return anomaly maps: ReLU for labels in grey levels, else a sigmoid."""
+    return torch.relu(output) if label == "intensity" else torch.sigmoid(output)
+
+
+def label_loss(output: Tensor, target: Tensor, label: LabelKind) -> Tensor:
+    """Return the mean loss of an output before its activation [N, H, W] and its labels."""
+    if label == "intensity":
+        return mse_loss(torch.relu(output), target)
+    return binary_cross_entropy_with_logits(output, target)
+
+
+def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
+    """Return whether to compute in bfloat16: as told, or where the processor multiplies it fast."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # older versions of torch do not tell
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16", False))
+
+
+def mixed(device: torch.device, *, bfloat16: bool) -> torch.autocast:
+    """Return the context in which a forward pass computes; parameters stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
+
 
 # ImageNet's, of values 0..255
 _MEAN = (123.675, 116.28, 103.53)

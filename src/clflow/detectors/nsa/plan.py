@@ -1,5 +1,6 @@
 """What is done with a category: its kind, generator, epochs, rotation and inputs, and why."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -9,14 +10,37 @@ import numpy as np
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from clflow.detectors.nsa.inputs import Inputs, choose_inputs
-from clflow.detectors.nsa.settings import AnomalySettings, NSADetectorSettings
-from clflow.detectors.protocol import Category
-from clflow.synthesis.background import MEASURED_IMAGES, Kind, spread
-from clflow.synthesis.categories import decide
-from clflow.synthesis.members import Member, find_members
-from clflow.synthesis.nsa_settings import NSAOverrides
+from clflow.detectors.nsa.settings import AnomalySettings, InputSettings, NSADetectorSettings
+from clflow.synthesis.background import MEASURED_IMAGES, Kind, decide, spread
+from clflow.synthesis.nsa import NSAOverrides
+from clflow.synthesis.registry import Member, find_members
 from clflow.synthesis.settings import SynthesizeSettings
+from clflow.synthesis.training_data import Category
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The number of channels, 1 or 3, and whether they are standardised as ImageNet's are."""
+
+    channels: int = 3
+    standardised: bool = True
+
+    @property
+    def text(self) -> str:
+        """Return `1 channel, not standardised`."""
+        channels = "1 channel" if self.channels == 1 else f"{self.channels} channels"
+        return f"{channels}, {'' if self.standardised else 'not '}standardised"
+
+
+def choose_inputs(row: Mapping[str, Any], settings: InputSettings) -> Inputs:
+    """Return what is set; where that is `auto` what the class table's row says, else the usual."""
+    usual = Inputs()
+    channels, standardise = settings.channels, settings.standardise
+    return Inputs(
+        row.get("channels", usual.channels) if channels == "auto" else channels,
+        row.get("standardise", usual.standardised) if standardise == "auto" else standardise,
+    )
+
 
 USUAL_EPOCHS = 320
 # the authors' longest run, a chest X-ray list of 1,973 images, shows 240 times as many

@@ -1,11 +1,11 @@
-"""Settings of the NSA detector: labels, crops, where anomalies come from, and the schedule."""
+"""Settings shared by NSA and the methods its authors ran in the same framework."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 from clflow.synthesis.labels import LabelKind
-from clflow.synthesis.nsa_settings import NSAOverrides
+from clflow.synthesis.nsa import NSAOverrides
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Side = Annotated[int, Field(ge=64, multiple_of=32)]
@@ -110,3 +110,23 @@ class NSADetectorSettings(_Settings):
                 "intensity, or anomalies.source to fly"
             )
         return self
+
+
+PUBLISHED: dict[str, dict[str, Any] | int | str] = {
+    "label": "logistic",
+    "image_size": 256,
+    "input": {"channels": "auto", "standardise": "auto"},
+    "crop": {"object_window": 230, "object": 224, "texture_size": 264},
+    "anomalies": {"source": "fly", "generator": "nsa", "nsa": {}},
+    "training": {
+        "epochs": "auto",
+        "percent": 100,
+        "rotation": "auto",
+        "batch_size": 64,
+        "learning_rate": 1.0e-3,
+        "final_learning_rate": 1.0e-6,
+        "checkpoint_every": 10,
+        "divergence_factor": 100.0,
+    },
+    "precision": "auto",
+}

@@ -2,22 +2,82 @@
 
 import math
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from clflow.detectors.nsa.loading import Batch, batches, sample_workers
-from clflow.detectors.nsa.precision import mixed, uses_bfloat16
-from clflow.detectors.nsa.samples import Key, Samples, epoch_keys
+from clflow.data.images import ImageSource, resize_image
+from clflow.detectors.nsa.network import label_loss, mixed, uses_bfloat16
+from clflow.detectors.nsa.plan import Plan, make_plan
+from clflow.detectors.nsa.samples import (
+    BankSamples,
+    Batch,
+    FlySamples,
+    Key,
+    Samples,
+    anomalies_of,
+    batches,
+    epoch_keys,
+    sample_workers,
+)
 from clflow.detectors.nsa.settings import NSADetectorSettings, TrainingSettings
-from clflow.detectors.nsa.targets import label_loss
-from clflow.errors import TrainingError
+from clflow.detectors.nsa.views import Views, training_views
+from clflow.errors import DataError, TrainingError
 from clflow.progress import track
+from clflow.synthesis.training_data import TrainingData
 from clflow.training.checkpoint import History, load_checkpoint, save_checkpoint
+
+_READERS = 2
+
+
+def load_pixels(images: ImageSource, side: int, label: str) -> NDArray[np.uint8]:
+    """Return all images squeezed to squares, uint8 [N, side, side, 3]."""
+    pixels = np.empty((len(images), side, side, 3), np.uint8)
+    with ThreadPoolExecutor(_READERS) as pool:
+        read = pool.map(lambda index: resize_image(images[index], side, side), range(len(images)))
+        for index, image in enumerate(track(read, label, len(images))):
+            pixels[index] = image
+    return pixels
+
+
+def prepare(data: TrainingData, settings: NSADetectorSettings, seed: int) -> tuple[Plan, Samples]:
+    """Read the good images once, decide on the category, and return what it is trained on.
+
+    Raises:
+        DataError: there are no good images, or no anomalies or other images where the source of
+            anomalies needs them.
+    """
+    if not len(data.good):
+        raise DataError("there are no good images to train on: run the prepare stage again")
+    pixels = load_pixels(data.good, settings.image_size, "good images")
+    plan = make_plan(data.category, pixels, settings)
+    views = training_views(plan.kind, plan.rotation, settings)
+    if settings.anomalies.source == "bank":
+        return plan, _of_bank(data, pixels, views, plan, seed)
+    if plan.member.source == "other" and len(pixels) < 2:
+        raise DataError("an anomaly needs another good image to take a patch from: add images")
+    if views.loaded != settings.image_size:
+        pixels = load_pixels(data.good, views.loaded, "good images, enlarged")
+    return plan, FlySamples(pixels, views, plan.member, seed)
+
+
+def _of_bank(
+    data: TrainingData, pixels: NDArray[np.uint8], views: Views, plan: Plan, seed: int
+) -> BankSamples:
+    negatives = data.negatives
+    if negatives is None or not len(negatives.images):
+        raise DataError(
+            "anomalies.source is bank and there is none: run the synthesize stage, or set it to fly"
+        )
+    of_good = anomalies_of(negatives.owners, len(pixels))
+    return BankSamples(pixels, negatives, of_good, views, plan.member, seed)
 
 
 @dataclass(frozen=True, eq=False)

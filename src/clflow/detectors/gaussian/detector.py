@@ -1,0 +1,237 @@
+"""FYD (arXiv 2110.04538): alignment in image and features, then PaDiM's density."""
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from clflow.alignment.image_alignment import ImageAlignment
+from clflow.alignment.warp import identity, inverse, warp
+from clflow.data.images import ArrayImages, ImageSource
+from clflow.detectors.gaussian.density import LocationGaussian, choose_channels, embed
+from clflow.detectors.gaussian.fine import AlignedNetwork, FineAlignment
+from clflow.detectors.gaussian.settings import FineAlignmentSettings, FydSettings
+from clflow.detectors.protocol import Scores, Workspace
+from clflow.detectors.scoring import gaussian_smoothing
+from clflow.device import pick_device
+from clflow.errors import SettingsError
+from clflow.features.backbone import Backbone, build_backbone
+from clflow.features.store import BATCH_SIZE, FeatureStore, read_pixels
+from clflow.files import write_bytes, write_json
+from clflow.progress import say
+from clflow.synthesis.training_data import TrainingData
+from clflow.training.checkpoint import History
+from clflow.training.loop import stream
+
+NO_WORKSPACE = Workspace()
+
+
+class FydDetector:
+    """Alignment of images, of features, of what features say; a Gaussian at each location.
+
+    With every alignment off it is PaDiM (arXiv 2011.08785).
+
+    Attributes:
+        alignment_: of the images, also where it does not pay and is not active; None if not tried.
+        history_: losses, and the features' standard deviation, at the logged steps of training.
+    """
+
+    def __init__(self, settings: FydSettings) -> None:
+        self.settings = settings
+        self.device = pick_device()
+        self.store = FeatureStore(
+            build_backbone(settings.backbone), settings.image_size, self.device, stretched=True
+        )
+        self.history_: list[dict[str, float]] = []
+        self.alignment_: ImageAlignment | None = None
+        self.network_: AlignedNetwork | None = None
+        self.density_: LocationGaussian | None = None
+        self.channels_ = torch.empty(0, dtype=torch.long)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen network: what features are read from, or what the trained stages start as."""
+        return self.store.backbone
+
+    def fit(
+        self, data: TrainingData, generator: torch.Generator, workspace: Workspace = NO_WORKSPACE
+    ) -> Self:
+        """Align images, then features, then fit the Gaussians; anomalies are not looked at.
+
+        Raises:
+            SettingsError: more channels are asked for than there are.
+            TrainingError: a training diverged, or the features collapsed.
+        """
+        seed = int(torch.randint(2**62, (), generator=generator))
+        self._align_images(data.good, seed, workspace)
+        images, _ = self._aligned(data.good, "good images")
+        self._align_features(images, seed, workspace)
+        levels = self._features(images, "features of good images", workspace)
+        total = sum(level.shape[1] for level in levels)
+        self.channels_ = choose_channels(total, self.settings.density, stream(seed, 4))
+        features = embed(levels, self.channels_, self.settings.density.grid)
+        self.density_ = self._new_density(*features.shape[1:]).fit(features)
+        return self
+
+    @torch.inference_mode()
+    def score(self, images: ImageSource, workspace: Workspace = NO_WORKSPACE) -> Scores:
+        """Return raw image scores [N] and anomaly maps [N, image_size, image_size]."""
+        size = self.settings.image_size
+        if not len(images):
+            return Scores(np.empty(0, np.float32), np.empty((0, size, size), np.float32))
+        aligned, theta = self._aligned(images, "images to score")
+        levels = self._features(aligned, "features to score", workspace)
+        starts = range(0, len(images), BATCH_SIZE)
+        maps = torch.cat(
+            [
+                self._maps(
+                    [level[start : start + BATCH_SIZE] for level in levels],
+                    theta[start : start + BATCH_SIZE],
+                )
+                for start in starts
+            ]
+        )
+        return Scores(maps.amax((1, 2)).numpy(), maps.numpy())
+
+    def _maps(self, levels: list[np.ndarray], theta: Tensor) -> Tensor:
+        """Return smoothed distances in the frame of the images as they came [N, S, S]."""
+        assert self.density_ is not None
+        features = embed(levels, self.channels_, self.settings.density.grid)
+        distances = self.density_(features.to(self.device)).cpu()
+        restored = warp(distances[:, None], inverse(theta), self.settings.image_size)[:, 0]
+        return gaussian_smoothing(restored, self.settings.score.smoothing)
+
+    def _align_images(self, images: ImageSource, seed: int, workspace: Workspace) -> None:
+        settings = self.settings.image_alignment
+        if settings.kind == "none":
+            return
+        pixels = self._pixels(images, "good images to align")
+        self.alignment_ = ImageAlignment(settings, seed)
+        self.alignment_.fit(pixels, _aside(workspace.checkpoint))
+        self.history_ = self.alignment_.history_
+
+    def _aligned(self, images: ImageSource, label: str) -> tuple[ImageSource, Tensor]:
+        """Return images in one pose, and the maps theta [N, 2, 3] that brought them there."""
+        if self.alignment_ is None or not self.alignment_.active_:
+            return images, identity(len(images))
+        pixels = self._pixels(images, label)
+        theta = self.alignment_(pixels)
+        aligned = self.alignment_.warped(pixels, theta).permute(0, 2, 3, 1).numpy()
+        return ArrayImages(list(aligned)), theta
+
+    def _align_features(self, images: ImageSource, seed: int, workspace: Workspace) -> None:
+        settings = self.settings.fine_alignment
+        if not settings.enabled or self._refused(settings):
+            return
+        self.network_ = self._new_network(seed)
+        pixels = self._pixels(images, "good images to train on")
+        fine = FineAlignment(self.network_, settings, seed).to(self.device)
+        history = fine.fit(pixels, self.device, workspace.checkpoint)
+        self.history_ = _after(self.history_, history)
+
+    def _refused(self, settings: FineAlignmentSettings) -> bool:
+        refused = settings.decide and self.alignment_ is not None and not self.alignment_.active_
+        if refused:
+            say("fine alignment off: image alignment brought good images no closer to each other")
+        return refused
+
+    def _features(self, images: ImageSource, label: str, workspace: Workspace) -> list[np.ndarray]:
+        """Return each level's maps, float16 [N, C, H, W], of the backbone or the trained stages."""
+        if self.network_ is None:
+            return self.store.features(images, label, workspace.features)
+        pixels = self._pixels(images, label)
+        batches = [
+            self.network_.features(batch.to(self.device)) for batch in pixels.split(BATCH_SIZE)
+        ]
+        return [torch.cat(level).half().cpu().numpy() for level in zip(*batches, strict=True)]
+
+    def _pixels(self, images: ImageSource, label: str) -> Tensor:
+        return read_pixels(images, self.settings.image_size, label)
+
+    def _new_network(self, seed: int) -> AlignedNetwork:
+        feature = self.settings.feature_alignment
+        transformer = feature.transformer if feature.enabled else None
+        return AlignedNetwork(
+            self.backbone, self.settings.image_size, transformer, stream(seed, 5)
+        ).to(self.device)
+
+    def _new_density(self, channels: int, height: int, width: int) -> LocationGaussian:
+        density = LocationGaussian(channels, (height, width), self.settings.density)
+        return density.to(self.device)
+
+    def _state(self) -> nn.ModuleDict:
+        parts = {
+            "alignment": self.alignment_,
+            "network": self.network_,
+            "density": self.density_,
+        }
+        return nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
+
+    def save(self, folder: Path) -> None:
+        """Write model.safetensors and model.json, which names the backbone by its fingerprint."""
+        tensors = {
+            name: value.cpu().contiguous() for name, value in self._state().state_dict().items()
+        }
+        write_bytes(folder / "model.safetensors", save(tensors))
+        write_json(folder / "model.json", self._description())
+
+    def _description(self) -> dict[str, Any]:
+        density, alignment = self.density_, self.alignment_
+        assert density is not None
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "backbone": self.store.fingerprint,
+            "channels": self.channels_.tolist(),
+            "size": list(density.size),
+            "trained": self.network_ is not None,
+            "image_alignment": None
+            if alignment is None
+            else {"active": alignment.active_, "gain": alignment.gain_},
+        }
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved detector.
+
+        Raises:
+            SettingsError: the backbone's weights are not those the detector was trained with.
+        """
+        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        detector = cls(FydSettings.model_validate(description["settings"]))
+        if detector.store.fingerprint != description["backbone"]:
+            message = (
+                f"{folder}: the weights of backbone {detector.settings.backbone.name!r} differ "
+                "from those it was trained with; restore them or train again"
+            )
+            raise SettingsError(message)
+        detector._restore(description, load_file(folder / "model.safetensors"))
+        return detector
+
+    def _restore(self, description: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        settings = self.settings
+        if settings.image_alignment.kind != "none":
+            self.alignment_ = ImageAlignment(settings.image_alignment)
+            self.alignment_.active_ = description["image_alignment"]["active"]
+            self.alignment_.gain_ = description["image_alignment"]["gain"]
+        if description["trained"]:
+            self.network_ = self._new_network(0).eval()
+        self.channels_ = torch.tensor(description["channels"])
+        self.density_ = self._new_density(len(self.channels_), *description["size"])
+        self._state().load_state_dict(tensors)
+
+
+def _aside(checkpoint: Path | None) -> Path | None:
+    """Return where the first of two trainings keeps its checkpoint."""
+    return (
+        None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}-image.safetensors")
+    )
+
+
+def _after(first: History, second: History) -> History:
+    """Return two histories as one: the steps of the second follow those of the first."""
+    start = int(first[-1]["step"]) + 1 if first else 0
+    return first + [row | {"step": start + row["step"]} for row in second]

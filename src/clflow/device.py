@@ -1,0 +1,80 @@
+"""What the machine offers a run: the device that computes, processes, memory; and exact repeats."""
+
+import ctypes
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from clflow.errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_NEVER = -1
+
+
+def keep_freed_memory() -> None:
+    """Let freed memory wait for the next tensor instead of going back to the system.
+
+    glibc maps large blocks anew each time, and each first touch of a page is a fault: on a CPU
+    that can be half the time of a network (benchmarks/backbone.md). Elsewhere nothing is done.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def pick_device() -> "torch.device":
+    """Return CUDA where there is one, else the CPU; the variable CLFLOW_DEVICE overrides.
+
+    Raises:
+        SettingsError: the variable names no usable device.
+    """
+    import torch
+
+    name = os.environ.get("CLFLOW_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros((), device=name).device
+    except (RuntimeError, AssertionError) as error:
+        message = f"CLFLOW_DEVICE={name!r} is no usable device: use 'cpu' or 'cuda', or unset it"
+        raise SettingsError(message) from error
+
+
+def prepare_torch() -> None:
+    """Make torch refuse operations whose result varies from run to run, and keep freed memory."""
+    # cuBLAS reads it at start-up; without it matrix products on a GPU differ from run to run
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    keep_freed_memory()
+    # as use_deterministic_algorithms(True), without importing the compiler
+    torch.set_deterministic_debug_mode("error")
+    # every new tensor would be filled first: no operation reads what was not written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def worker_count() -> int:
+    """Return how many processes a stage may use: CLFLOW_WORKERS, else the cores there are.
+
+    Raises:
+        SettingsError: CLFLOW_WORKERS is no positive number.
+    """
+    value = os.environ.get("CLFLOW_WORKERS")
+    if not value:
+        return core_count()
+    if not re.fullmatch("[1-9][0-9]*", value):
+        raise SettingsError(f"CLFLOW_WORKERS is {value!r}: set it to 1 or more, or unset it")
+    return int(value)
+
+
+def core_count() -> int:
+    """Return how many cores this process may use; on macOS, how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

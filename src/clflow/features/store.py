@@ -1,0 +1,219 @@
+"""Backbone features of many images: computed once, kept by content."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
+
+from clflow.data.images import ImageSource, fitted_size, resize_image
+from clflow.errors import DataError
+from clflow.features.backbone import Backbone
+from clflow.files import digest_of, shared_folder, source_digest
+from clflow.progress import track
+
+
+def read_pixels(images: ImageSource, size: int, label: str) -> Tensor:
+    """Return all images, uint8 [N, 3, size, size], channels last in memory."""
+    pixels = torch.empty((len(images), size, size, 3), dtype=torch.uint8)
+    for index in track(range(len(images)), label, len(images)):
+        pixels[index] = torch.from_numpy(resize_image(images[index], size, size))
+    return pixels.permute(0, 3, 1, 2)
+
+
+Upsampling = Literal["nearest", "bilinear"]
+
+BATCH_SIZE = 16
+_READ_AHEAD = 8 * BATCH_SIZE
+CACHE_BYTES = 20 * 2**30
+# from here on a value is rounded to infinity
+_HALF_LIMIT = 65520.0
+
+
+class FeatureStore:
+    """Feature maps of one backbone at one input area.
+
+    Images keep their aspect ratio unless `stretched`; their maps are brought to the sizes of a
+    square image's, so that the maps of all images have one size.
+
+    Maps are rounded to half precision (relative error 2^-11) whether they are cached or not, so
+    that a score does not depend on the cache. Cached maps are found by the content of the images
+    and of the backbone.
+    """
+
+    def __init__(
+        self, backbone: Backbone, image_size: int, device: torch.device, stretched: bool = False
+    ) -> None:
+        self.backbone = backbone.to(device)
+        self._lean = self.backbone.lean()
+        self.image_size = image_size
+        self.stretched = stretched
+        self.device = device
+        self.fingerprint = backbone.fingerprint()
+
+    def features(self, images: ImageSource, label: str, cache: Path | None) -> list[np.ndarray]:
+        """Return the maps of each level, float16 [N, C, H, W], memory-mapped when cached."""
+        if cache is None:
+            return self._fill(np.empty, images, label)
+        folder = cache / self._key(images)
+        if not folder.is_dir():
+            self._store(folder, images, label)
+        folder.touch()
+        return [np.load(path, mmap_mode="r") for path in sorted(folder.glob("level-*.npy"))]
+
+    def _key(self, images: ImageSource) -> str:
+        libraries = [
+            cv2.__version__,
+            torch.__version__,
+            source_digest("backbones", "data/images.py"),
+        ]
+        network = [self.fingerprint, self.image_size, self.stretched, self.device.type]
+        return digest_of([*libraries, *network, list(images.digests)])[:32]
+
+    def _store(self, folder: Path, images: ImageSource, label: str) -> None:
+        _evict(folder.parent, CACHE_BYTES)
+        with shared_folder(folder) as partial:
+            names = (partial / f"level-{index}.npy" for index in count())
+
+            def new_file(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+                return np.lib.format.open_memmap(next(names), "w+", dtype, shape)
+
+            self._fill(new_file, images, label)
+
+    def _fill(
+        self, new: Callable[[tuple[int, ...], type], np.ndarray], images: ImageSource, label: str
+    ) -> list[np.ndarray]:
+        filled: list[np.ndarray] = []
+        for rows, batch in self._batches(images, label):
+            levels = [_half(level, label) for level in self._levels(batch)]
+            filled = filled or [
+                new((len(images), *level.shape[1:]), np.float16) for level in levels
+            ]
+            for array, level in zip(filled, levels, strict=True):
+                array[rows] = level
+        return filled
+
+    def _batches(self, images: ImageSource, label: str) -> Iterator[tuple[list[int], Tensor]]:
+        """Yield batches of images of one size, and which they are."""
+        waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
+        for index, image in enumerate(track(self._read_all(images), label, len(images))):
+            batch = waiting.setdefault(image.shape, [])
+            batch.append((index, image))
+            if len(batch) == BATCH_SIZE:
+                yield _stacked(waiting.pop(image.shape))
+        yield from map(_stacked, waiting.values())
+
+    def _read_all(self, images: ImageSource) -> Iterator[np.ndarray]:
+        """Yield the images in turn, read ahead where more than a batch are to come."""
+
+        def read(index: int) -> np.ndarray:
+            return self._read(images[index])
+
+        if len(images) <= BATCH_SIZE:
+            # to start a thread takes longer than to read an image
+            yield from map(read, range(len(images)))
+            return
+        with ThreadPoolExecutor(1) as reader:
+            for start in range(0, len(images), _READ_AHEAD):
+                yield from reader.map(read, range(start, min(start + _READ_AHEAD, len(images))))
+
+    def _read(self, image: np.ndarray) -> np.ndarray:
+        side, (height, width) = self.image_size, image.shape[:2]
+        size = (side, side) if self.stretched else fitted_size(height, width, side)
+        return resize_image(image, *size)
+
+    def _levels(self, batch: Tensor) -> list[Tensor]:
+        levels = self._lean(batch.to(self.device))
+        if batch.shape[2] == batch.shape[3]:
+            return levels
+        return [
+            resample(level, size) for level, size in zip(levels, self._square_sizes, strict=True)
+        ]
+
+    @cached_property
+    def _square_sizes(self) -> list[tuple[int, int]]:
+        """Height and width of the maps of a square image."""
+        blank = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device)
+        return [(level.shape[2], level.shape[3]) for level in self.backbone(blank)]
+
+
+def _stacked(batch: list[tuple[int, np.ndarray]]) -> tuple[list[int], Tensor]:
+    rows, images = zip(*batch, strict=True)
+    return list(rows), torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+def _half(level: Tensor, label: str) -> np.ndarray:
+    largest = level.abs().max().item()
+    # a NaN is not below anything either
+    if not largest < _HALF_LIMIT:
+        message = (
+            f"{label}: features beyond half precision (largest {largest:.3g}); "
+            "check the backbone's weights"
+        )
+        raise DataError(message)
+    return level.half().cpu().numpy()
+
+
+def _evict(cache: Path, limit: int) -> None:
+    """Remove the entries longest unused until the rest is below the limit."""
+    if not cache.is_dir():
+        return
+    entries = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime)
+    sizes = [sum(file.stat().st_size for file in entry.glob("*")) for entry in entries]
+    total = sum(sizes)
+    for entry, size in zip(entries, sizes, strict=True):
+        if total <= limit:
+            break
+        # another process may be removing it as well
+        shutil.rmtree(entry, ignore_errors=True)
+        total -= size
+
+
+def as_levels(
+    features: Sequence[np.ndarray],
+    rows: slice,
+    grid: int | None,
+    upsampling: Upsampling = "nearest",
+) -> list[Tensor]:
+    """Return some images' maps as float32, fused on one grid if one is given.
+
+    Finer levels are averaged down, coarser ones repeated or interpolated, channels concatenated.
+
+    Args:
+        features: per level float16 [N, C, H, W].
+        rows: which images.
+        grid: cells per side of the fused map, or None.
+        upsampling: how coarser levels are brought to the grid.
+    """
+    # one memory order: convolutions round differently in another
+    levels = [torch.from_numpy(np.array(level[rows], order="C")).float() for level in features]
+    if grid is None:
+        return levels
+    return [torch.cat([resample(level, (grid, grid), upsampling) for level in levels], dim=1)]
+
+
+def resample(level: Tensor, size: tuple[int, int], upsampling: Upsampling = "bilinear") -> Tensor:
+    """Return maps [N, C, H, W] of another size: averaged where it is less, else upsampled."""
+    height, width = level.shape[2:]
+    grown = (max(height, size[0]), max(width, size[1]))
+    if grown != (height, width):
+        level = _grown(level, grown, upsampling)
+    return level if grown == size else adaptive_avg_pool2d(level, size)
+
+
+def _grown(level: Tensor, size: tuple[int, int], upsampling: Upsampling) -> Tensor:
+    down, across = (new // old for new, old in zip(size, level.shape[2:], strict=True))
+    whole = (level.shape[2] * down, level.shape[3] * across) == size
+    if upsampling == "nearest" and whole:
+        # the same cells as by `interpolate`, several times faster
+        cells = level[:, :, :, None, :, None].expand(-1, -1, -1, down, -1, across)
+        return cells.flatten(4).flatten(2, 3)
+    return interpolate(level, size=size, mode=upsampling)

@@ -1,0 +1,184 @@
+"""The train stage: one run per seed, resumable, put in place when all are done.
+
+A training that diverged is a result too: its reason stands where the model would.
+"""
+
+import csv
+import io
+import json
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from clflow.alignment.sheet import write_sheet
+from clflow.detectors.protocol import Detector, Workspace
+from clflow.detectors.registry import Method
+from clflow.device import pick_device
+from clflow.errors import DataError, TrainingError
+from clflow.files import (
+    atomic_folder,
+    digest_of,
+    remove_folder,
+    source_digest,
+    write_json,
+    write_text,
+)
+from clflow.progress import say
+from clflow.settings import parse
+from clflow.study.paths import FEATURES, RUNS
+from clflow.synthesis.training_data import TrainingData
+
+DESCRIPTION, FAILURE = "run.json", "failed.json"
+LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
+# how a file that is damaged, missing or of another version's content shows itself
+_UNREADABLE = (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError)
+_REASON = 200
+# a change of this code makes what was interrupted start anew
+_CODE = ("backbones", "data", "detectors", "flows", "synthesis", "training")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is made from."""
+
+    study: str
+    dataset: str
+    category: str
+    method: Method
+    settings: dict[str, Any]
+    manifest_digest: str
+    bank_digest: str
+
+    def description(self, seed: int) -> dict[str, Any]:
+        """Return the content of run.json."""
+        notes = self.method.describe(self.settings)
+        libraries = (*LIBRARIES, *self.method.requires)
+        return {
+            "study": self.study,
+            "dataset": self.dataset,
+            "category": self.category,
+            "method": self.method.name,
+            "seed": seed,
+            "settings": self.settings,
+            "digests": {"manifest": self.manifest_digest, "bank": self.bank_digest},
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in libraries},
+            "device": pick_device().type,
+        } | ({"notes": notes} if notes else {})
+
+
+def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -> dict[int, float]:
+    """Train one detector per seed into `out/seed-<n>` and return the seconds each took.
+
+    A seed whose training diverges leaves `failed.json` there instead of a model: the content of
+    run.json and the reason. The other seeds go on.
+
+    Finished seeds and checkpoints of an interrupted stage are kept aside, under a key of everything
+    that decides the result, and taken up again.
+
+    Raises:
+        SettingsError: the method's packages are not installed.
+    """
+    run.method.check_installed()
+    work = _work_folder(run)
+    seconds = {seed: _train_seed(run, data, seed, work) for seed in seeds}
+    with atomic_folder(out) as folder:
+        for seed in seeds:
+            shutil.copytree(work / f"seed-{seed}", folder / f"seed-{seed}")
+    remove_folder(work)
+    if all(failure_of(out / f"seed-{seed}") is not None for seed in seeds):
+        say(f"{run.method.name} {run.category}: every seed failed, there is no model to evaluate")
+    return seconds
+
+
+def _train_seed(run: Run, data: TrainingData, seed: int, work: Path) -> float:
+    folder = work / f"seed-{seed}"
+    label = f"{run.method.name} {run.category} seed {seed}"
+    if folder.is_dir():
+        reason = failure_of(folder)
+        say(f"{label}: already {'trained' if reason is None else f'failed: {reason}'}")
+        return 0.0
+    start = time.perf_counter()
+    checkpoint = work / f"seed-{seed}.safetensors"
+    say(f"{label}: resuming" if checkpoint.is_file() else f"{label}: training")
+    settings = parse(run.method.settings_model, run.settings, f"train.{run.method.name}")
+    generator = torch.Generator().manual_seed(seed)
+    detector = run.method.detector_class()(settings)
+    try:
+        detector.fit(data, generator, Workspace(checkpoint, FEATURES))
+    except TrainingError as error:
+        reason = " ".join(str(error).split())
+        say(f"{label} failed, which the tables will show: {reason}")
+        with atomic_folder(folder) as partial:
+            write_json(partial / FAILURE, run.description(seed) | {"failure": reason})
+    else:
+        with atomic_folder(folder) as partial:
+            _save(detector, run.description(seed), partial)
+            write_sheet(detector, data.good, partial)
+    checkpoint.unlink(missing_ok=True)
+    return time.perf_counter() - start
+
+
+def _save(detector: Detector, description: dict[str, Any], folder: Path) -> None:
+    detector.save(folder)
+    write_json(folder / DESCRIPTION, description)
+    rows = detector.history_
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "history.csv", text.getvalue())
+
+
+def _work_folder(run: Run) -> Path:
+    """Return where unfinished seeds are kept; what other settings or code left there is removed."""
+    key = digest_of([run.description(0), source_digest(*_CODE)])[:16]
+    folder = RUNS / run.study / run.method.name / run.category
+    for other in folder.glob("*"):
+        if other.name != key:
+            remove_folder(other)
+    return folder / key
+
+
+def load_run(method: Method, folder: Path) -> Detector:
+    """Return the trained detector of one seed.
+
+    Raises:
+        DataError: the model is damaged, or code of another version wrote it.
+        SettingsError: the backbone's weights are not those it was trained with.
+    """
+    detector = method.detector_class()
+    try:
+        return detector.load(folder)
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())[:_REASON]
+        raise DataError(
+            f"the model in {folder} cannot be read ({reason}): it is damaged, or another version "
+            "of clflow wrote it; remove the folder and run `dvc repro`, which trains it again"
+        ) from error
+
+
+def run_notes(folder: Path) -> str:
+    """Return in what a run differs from its published method; empty if in nothing."""
+    path = folder / FAILURE
+    return _read(path if path.is_file() else folder / DESCRIPTION).get("notes", "")
+
+
+def failure_of(folder: Path) -> str | None:
+    """Return why the training of one seed failed, None if there is a model."""
+    path = folder / FAILURE
+    return _read(path)["failure"] if path.is_file() else None
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

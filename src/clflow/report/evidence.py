@@ -1,0 +1,168 @@
+"""Everything a summary is made from."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clflow.report.intervals import RESAMPLED, interval_table
+from clflow.report.published import Ours
+from clflow.report.scores import CategoryScores
+from clflow.report.settings import TabulateSettings
+from clflow.report.summary import OVERALL, UNDEFINED, Claim, Marks, Summary, summarize
+from clflow.report.tests import BY_CATEGORY, WILCOXON, comparison_table
+from clflow.study.runs import Run
+
+MARK = "†"
+CHANCE = 0.5
+NO_RESULT = "no result, the run failed or was not made"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What is wrong with the runs of a method on a category."""
+
+    category: str
+    method: str
+    seeds: tuple[int, ...]
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """Return a note."""
+        seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
+        return f"{MARK} {self.method} on {self.category}, {seeds}: {self.reason}."
+
+
+def flags_of(runs: Iterable[Run], scores: Mapping[str, CategoryScores]) -> tuple[Flag, ...]:
+    """Return the flags of all runs, in their order; seeds with one reason share a flag."""
+    return tuple(flag for run in runs for flag in _flags(run, scores[run.category]))
+
+
+def _flags(run: Run, scores: CategoryScores) -> Iterator[Flag]:
+    found = sorted(
+        (reason, seed) for seed in run.seeds if (reason := _reason(run, seed, scores)) is not None
+    )
+    for reason, group in groupby(found, key=lambda pair: pair[0]):
+        yield Flag(run.category, run.method, tuple(seed for _, seed in group), reason)
+
+
+def _reason(run: Run, seed: int, scores: CategoryScores) -> str | None:
+    if seed in run.failed_seeds:
+        return run.failures.get(seed, NO_RESULT).rstrip(".")
+    values = scores.by_run[run.method, seed]
+    if not np.isfinite(values).all():
+        return "scores that are NaN or infinite"
+    if len(values) > 1 and np.ptp(values) == 0:
+        return "the same score for every test image"
+    auroc = run.seeds[seed]["image_auroc"]
+    if auroc is not None and auroc <= CHANCE:
+        return "image AUROC no better than chance"
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Tables of intervals and tests, and the flags of failed and degenerate runs."""
+
+    intervals: pd.DataFrame
+    comparisons: pd.DataFrame
+    flags: tuple[Flag, ...]
+
+
+def gather_evidence(
+    runs: Sequence[Run],
+    results: pd.DataFrame,
+    scores: Mapping[str, CategoryScores],
+    settings: TabulateSettings,
+) -> Evidence:
+    """Return intervals, tests and flags of a study from its tidy table and raw scores."""
+    return Evidence(
+        interval_table(results, scores, settings),
+        comparison_table(results, scores, settings),
+        flags_of(runs, scores),
+    )
+
+
+def marks_of(comparisons: pd.DataFrame, flags: Sequence[Flag] = ()) -> Marks:
+    """Return the marks of a table of tests and of flags; a mean has the flags of its categories.
+
+    Tests of means over categories are Wilcoxon's; all are adjusted by Holm.
+    """
+    used = comparisons["test"].isin([*BY_CATEGORY, WILCOXON])
+    tested = comparisons[comparisons["significant"] & used]
+    claims = (_claim(row) for row in tested.to_dict("records"))
+    places = ((place, flag.method) for flag in flags for place in (flag.category, OVERALL))
+    return Marks(frozenset(claims), frozenset(places))
+
+
+def _claim(row: Mapping[Any, Any]) -> Claim:
+    worse = row["second"] if row["better"] == row["first"] else row["first"]
+    return Claim(row["metric"], row["category"], row["better"], worse)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A study's runs, its tidy table, what qualifies it, and published values beside it."""
+
+    study: str
+    dataset: str
+    runs: Sequence[Run]
+    results: pd.DataFrame
+    evidence: Evidence
+    ours: Ours
+    published: pd.DataFrame
+    settings: TabulateSettings
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in the order of the study."""
+        return [int(seed) for seed in self.results["seed"].unique()]
+
+    @property
+    def marks(self) -> Marks:
+        """What the tables may mark."""
+        return marks_of(self.evidence.comparisons, self.evidence.flags)
+
+    @property
+    def interval_title(self) -> str:
+        """The title of the table of intervals."""
+        return f"Image AUROC, {100 * self.settings.confidence:g} % intervals"
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """A table beside the results: its values, the same for a reader, what to know with it."""
+
+    name: str
+    title: str
+    lead: str
+    values: pd.DataFrame
+    cells: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def interval_cells(report: Report) -> tuple[Summary, list[list[str]]]:
+    """Return the summary of image AUROC and, for each of its rows, cells `0.945 [0.891, 0.987]`."""
+    summary = summarize(report.results, RESAMPLED)
+    table = report.evidence.intervals
+    own = table[table["metric"] == RESAMPLED]
+    keys = zip(own["category"], own["method"], strict=True)
+    values = zip(own["mean"], own["low"], own["high"], strict=True)
+    numbers = dict(zip(keys, values, strict=True))
+    cells = [
+        [_interval(*numbers[place, method], report.settings.digits) for method in summary.methods]
+        for place in [*summary.categories, OVERALL]
+    ]
+    return summary, cells
+
+
+def _interval(mean: float, low: float, high: float, digits: int) -> str:
+    if math.isnan(mean):
+        return UNDEFINED
+    bounds = "" if math.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{mean:.{digits}f}{bounds}"
