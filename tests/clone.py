@@ -118,6 +118,10 @@ class Clone:
         finally:
             path.write_text(text, encoding="utf-8")
 
+    def modified(self) -> set[str]:
+        """Return the tracked files that differ from the index."""
+        return set(_git(self.root, "diff", "--name-only", "-z"))
+
     def untracked(self) -> set[str]:
         """Return the files that Git neither tracks nor ignores."""
         return set(_git(self.root, "ls-files", "-o", "--exclude-standard", "-z"))
