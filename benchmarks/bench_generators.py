@@ -28,7 +28,6 @@ from clflow.metrics.image import image_metrics
 from clflow.pipeline.inputs import image_files, training_data, validation_anomalies
 from clflow.pipeline.measure import CategoryScores, measure
 from clflow.pipeline.settings import EvaluateSettings
-from clflow.progress import say
 from clflow.report.summary import cell_text
 from clflow.settings import parse, read_params, section
 from clflow.study.paths import FEATURES, StudyPaths
@@ -105,7 +104,7 @@ def trials(trial: Trial, method: str, seeds: list[int]) -> Iterator[dict[str, fl
     for name in names:
         for seed in seeds:
             row = {"seed": seed, **trial.measure(trial.train(method, name, seed), name)}
-            say(f"seed {seed}: {row}")
+            print(f"seed {seed}: {row}", flush=True)
             yield row
 
 

@@ -1,6 +1,5 @@
 """Times the exact pixel metrics on random maps, and scikit-learn's on the same pixels."""
 
-import resource
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from clflow.metrics.pimo import PimoScores
 from clflow.metrics.pixel import PixelScores
+from clflow.pipeline.machine import peak_resident_bytes
 
 Image = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
 
@@ -72,7 +72,7 @@ def compare(count: int, side: int) -> list[str]:
 
 def peak_mib() -> float:
     """Return the peak resident memory of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_resident_bytes() / 2**20
 
 
 def large_category(count: int, side: int) -> str:

@@ -4,12 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from tracked_study import write_model
+
+from clflow.progress import show
 
 # most tests compare to the last bit what no two devices agree on; those of devices say which
 os.environ.setdefault("CLFLOW_DEVICE", "cpu")
@@ -24,6 +27,13 @@ from clflow.tracking.sync import sync
 report = sync(Path())
 print("counts", report.created, report.updated, report.unchanged)
 """
+
+
+@pytest.fixture(autouse=True)
+def progress() -> Iterator[None]:
+    """Show progress as stages do: tests read what a stage would print."""
+    with show():
+        yield
 
 
 @pytest.fixture

@@ -23,8 +23,10 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(9)
 
 
-def _text(report: Report) -> str:
-    console = Console(file=io.StringIO(), width=160)
+def _text(report: Report, width: int = 80, terminal: bool = False) -> str:
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=terminal, color_system=None, _environ={}
+    )
     render(report, console)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -163,3 +165,59 @@ def test_a_missing_root_or_layout_is_refused(tmp_path: Path) -> None:
         check_folder(tmp_path / "absent")
     with pytest.raises(SettingsError, match="unknown layout"):
         check_folder(tmp_path, "mvtec")
+
+
+DEFECTS = {"bent": 3, "scratch_on_the_head": 3, "scratch_on_the_neck": 2, "thread_side": 3}
+HEAD = "3 scratch_on_the_head"
+NECK = "2 scratch_on_the_neck"
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Report:
+    mvtec_category(tmp_path, "bolt")
+    folder = mvtec_category(tmp_path, "nut", train=20, good=3, defects=DEFECTS)
+    (folder / "ground_truth/bent/000_mask.png").unlink()
+    return check_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("width", "wrapped"),
+    [
+        pytest.param(60, [f"11: 3 bent, {HEAD},", f"{NECK}, 3 thread_side"], id="60"),
+        pytest.param(80, [f"11: 3 bent, {HEAD}, {NECK},", "3 thread_side"], id="80"),
+        pytest.param(120, [f"11: 3 bent, {HEAD}, {NECK}, 3 thread_side"], id="120"),
+    ],
+)
+def test_a_terminal_gets_lines_that_fit_and_break_between_items(
+    crowded: Report, width: int, wrapped: list[str]
+) -> None:
+    lines = _text(crowded, width, terminal=True).splitlines()
+    fields = [line for line in lines if line.startswith("  ")]
+    assert max(map(len, fields)) <= width
+    start = lines.index("  test anomalous  " + wrapped[0])
+    assert lines[start + 1 : start + len(wrapped)] == [" " * 18 + line for line in wrapped[1:]]
+    assert "  masks           11: 10 filled, 1 missing" in lines
+
+
+@pytest.mark.parametrize("width", [1, 60])
+def test_a_file_gets_whole_lines_whatever_the_width(crowded: Report, width: int) -> None:
+    text = _text(crowded, width)
+    assert text == _text(crowded, 500)
+    assert f"\n  test anomalous  11: 3 bent, {HEAD}, {NECK}, 3 thread_side\n" in text
+    blocks = text.split("\n\n")
+    assert [block.splitlines()[0] for block in blocks[1:3]] == ["bolt", "nut"]
+    assert [len(block.splitlines()) for block in blocks[1:3]] == [8, 8]
+
+
+def test_a_name_wider_than_the_terminal_is_kept_whole(tmp_path: Path) -> None:
+    mvtec_category(tmp_path, "nut", train=20, good=3, defects={"scratch": 2, "w" * 50: 3})
+    assert f"\n{' ' * 18}3 {'w' * 50}\n" in _text(check_folder(tmp_path), 30, terminal=True)
+
+
+def test_a_category_without_a_readable_image_has_its_block(tmp_path: Path) -> None:
+    folder = mvtec_category(tmp_path, "nut", train=2, good=1, defects={"bent": 1})
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"")
+    text = _text(check_folder(tmp_path))
+    for line in ("size (w x h)    unknown", "test anomalous  0", "unreadable      4"):
+        assert f"\n  {line}\n" in text

@@ -2,12 +2,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from builders import flat_category, mvtec_category
 
+from clflow import progress
 from clflow.cli import main as cli
 from clflow.settings import read_params
 
@@ -172,3 +174,48 @@ def test_the_package_runs_as_the_command() -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: unknown preset 'nothing'")
+
+
+def test_commands_show_their_progress(clflow: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_shown", False)
+    mvtec_category(Path("parts"), "gear", train=30, good=8, defects={"crack": 8})
+    out = clflow("data", "check", "parts").out
+    assert out.startswith("reading gear: done (46)\n")
+
+
+def test_the_version_is_told(clflow: Command) -> None:
+    assert clflow("--version") == (0, f"clflow {version('clflow')}\n", "")
+
+
+LOADED = """
+import runpy, sys
+names = sys.argv.pop(1).split(",")
+try:
+    runpy.run_module("clflow", run_name="__main__", alter_sys=True)
+except SystemExit as stop:
+    print(stop.code, *(name for name in names if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "unwanted"),
+    [
+        pytest.param("--help", "torch,torchvision,timm,numpy,pandas,mlflow,cv2", id="help"),
+        pytest.param("--version", "torch,torchvision,timm,numpy,pandas,mlflow,cv2", id="version"),
+        pytest.param("synth --help", "torch,numpy,pandas,mlflow,cv2", id="help of a group"),
+        pytest.param("data check parts", "torch,torchvision,timm,pandas,mlflow", id="data check"),
+    ],
+)
+def test_commands_load_no_library_that_they_do_not_use(
+    words: str, unwanted: str, tmp_path: Path
+) -> None:
+    mvtec_category(tmp_path / "parts", "gear", train=20, good=1, defects={"crack": 1})
+    command = [sys.executable, "-c", LOADED, unwanted, *words.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == "0\n"
+
+
+def test_what_a_program_loads_is_seen(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOADED, "torch,typer", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == "0 typer\n"

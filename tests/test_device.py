@@ -1,10 +1,13 @@
-"""The C library keeps freed memory."""
+"""What the machine offers, and that the C library keeps freed memory."""
 
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from clflow.device import core_count, worker_count
 
 FAULTS = """
 import resource, sys
@@ -35,3 +38,18 @@ def test_freed_memory_is_not_mapped_again() -> None:
         for how in ("kept", "returned")
     }
     assert found["kept"] < 100 < found["returned"]
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert core_count() == 3
+
+
+@pytest.mark.parametrize(("counted", "expected"), [(6, 6), (None, 1)])
+def test_cores_where_a_process_is_not_bound_to_some(
+    counted: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    monkeypatch.delenv("CLFLOW_WORKERS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: counted)
+    assert (core_count(), worker_count()) == (expected, expected)

@@ -1,4 +1,3 @@
-import os
 import re
 import subprocess
 import sys
@@ -6,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clflow.device import worker_count
+from clflow import progress
+from clflow.device import core_count, worker_count
 from clflow.errors import DataError, SettingsError
 from clflow.pipeline.stage import stage
 
@@ -24,6 +24,16 @@ def test_stage_has_the_study_and_all_sections() -> None:
     with stage() as (study, params):
         assert study.model_dump(mode="json") == params["study"]
         assert "tabulate" in params
+
+
+def test_stage_shows_its_progress(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_shown", False)
+    with stage():
+        progress.say("2 images")
+    progress.say("hidden")
+    assert capsys.readouterr().out == "2 images\n"
 
 
 def test_slip_in_any_section_ends_every_stage_at_once(
@@ -78,7 +88,7 @@ def test_workers_are_the_cores_otherwise(
     monkeypatch.delenv("CLFLOW_WORKERS", raising=False)
     if value is not None:
         monkeypatch.setenv("CLFLOW_WORKERS", value)
-    assert worker_count() == len(os.sched_getaffinity(0))
+    assert worker_count() == core_count()
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])

@@ -1,4 +1,4 @@
-"""What the machine offers a run: the device that computes, processes, memory; and exact repeats."""
+"""What the machine offers a run: the device that computes, its memory and cores; exact repeats."""
 
 import ctypes
 import os

@@ -1,25 +1,54 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work, for people who watch it: silent until a program asks to show it.
 
+A library call prints nothing; its messages go to the logger `clflow` at level INFO. Stage scripts
+and the command line work within `show()`: a bar on a terminal, plain lines elsewhere.
+"""
+
+import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
-
-from rich.progress import track as rich_track
 
 Item = TypeVar("Item")
 
 _PLAIN_INTERVAL_SECONDS = 10.0
+_LOG = logging.getLogger("clflow")
+
+_shown = False
+
+
+@contextmanager
+def show() -> Iterator[None]:
+    """Within the block, let this process print its progress to stdout.
+
+    >>> with show():
+    ...     say("3 images")
+    3 images
+    """
+    global _shown
+    before, _shown = _shown, True
+    try:
+        yield
+    finally:
+        _shown = before
 
 
 def say(message: str) -> None:
-    """Print one line at once, whatever reads the output."""
-    print(message, flush=True)
+    """Tell one line: print it at once where progress is shown, else log it."""
+    # not by a handler: MLflow and anomalib work with all logging disabled
+    if _shown:
+        print(message, flush=True)
+    else:
+        _LOG.info(message)
 
 
 def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-    """Yield `items` and report how many of `total` are done."""
-    if sys.stdout.isatty():
+    """Yield `items` and tell how many of `total` are done."""
+    if _shown and sys.stdout.isatty():
+        from rich.progress import track as rich_track
+
         yield from rich_track(items, description=label, total=total)
     else:
         yield from _track_plainly(items, label, total)

@@ -1,13 +1,15 @@
 """Check a data folder before a study: what is in it, what would spoil results, what is odd."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.text import Text
 
 from clflow.data.assessment import Assessment, PrepareSettings, assess
 from clflow.data.inspection import Finding, Inspection, inspect_category
@@ -15,17 +17,6 @@ from clflow.data.layouts import VISA_TABLE, detect_layout, find_categories
 from clflow.data.manifest import draw_splits
 from clflow.data.records import TEST
 from clflow.errors import DataError
-
-_COLUMNS = (
-    "category",
-    "train good",
-    "test good",
-    "test anomalous",
-    "size (w x h)",
-    "stored as",
-    "masks",
-    "unreadable",
-)
 
 
 @dataclass(frozen=True)
@@ -91,13 +82,17 @@ def _check_category(root: Path, category: str, layout: str) -> CategoryReport:
 
 
 def render(report: Report, console: Console) -> None:
-    """Print a table with one row per category, then problems, then notes."""
-    columns = [Column(name, overflow="fold") for name in _COLUMNS]
-    table = Table(*columns, title=f"{escape(str(report.root))}, layout {report.layout}")
-    for category in report.categories:
-        table.add_row(*map(escape, _row(category)))
+    """Print a block of lines for each category, then problems, then notes.
+
+    On a terminal long fields are wrapped between their items; elsewhere each is one whole line.
+    """
     if report.categories:
-        console.print(table)
+        console.print(Text(f"{report.root}, layout {report.layout}"), soft_wrap=True)
+    for category in report.categories:
+        console.print(Text(f"\n{category.inspection.category}", "bold"), soft_wrap=True)
+        _print_fields(console, _fields(category))
+    if report.categories:
+        console.print()
     for problem in report.problems:
         _print_line(console, "error", problem)
     for note in report.notes:
@@ -108,7 +103,28 @@ def render(report: Report, console: Console) -> None:
             _print_line(console, "error", f"{name}: {problem}")
         for note in category.assessment.notes:
             _print_line(console, "warning", f"{name}: {note}")
-    console.print("fit for a study" if report.ok else "mend the errors before a study")
+    verdict = "fit for a study" if report.ok else "mend the errors before a study"
+    console.print(verdict, soft_wrap=True)
+
+
+def _print_fields(console: Console, fields: dict[str, list[str]]) -> None:
+    start = max(map(len, fields)) + 4
+    room = console.width - start if console.is_terminal else math.inf
+    for name, items in fields.items():
+        lines = ("\n" + " " * start).join(_lines(items, room))
+        console.print(Text(f"  {name}".ljust(start) + lines), soft_wrap=True)
+
+
+def _lines(items: list[str], room: float) -> list[str]:
+    """Join items by commas, in lines of at most `room` columns where no item alone is longer."""
+    lines = [items[0]]
+    for item in items[1:]:
+        if cell_len(f"{lines[-1]}, {item},") <= room:
+            lines[-1] += f", {item}"
+        else:
+            lines[-1] += ","
+            lines.append(item)
+    return lines
 
 
 def _print_line(console: Console, level: str, text: str) -> None:
@@ -116,21 +132,20 @@ def _print_line(console: Console, level: str, text: str) -> None:
     console.print(f"[{style}]{level}[/]: {escape(text)}", highlight=False, soft_wrap=True)
 
 
-def _row(category: CategoryReport) -> list[str]:
+def _fields(category: CategoryReport) -> dict[str, list[str]]:
     inspection = category.inspection
     good = inspection.select(label=0)
     anomalous = inspection.select(label=1)
     tested = [finding for finding in good if _is_tested(finding, category.splits)]
-    return [
-        inspection.category,
-        _good_count(len(good) - len(tested), category.splits),
-        str(len(tested)),
-        _counts(finding.found.defect for finding in anomalous),
-        _sizes([*good, *anomalous]),
-        _counts(finding.kind for finding in [*good, *anomalous]),
-        _counts(_mask_word(finding) for finding in anomalous),
-        str(sum(not finding.readable for finding in inspection.findings)),
-    ]
+    return {
+        "train good": [_good_count(len(good) - len(tested), category.splits)],
+        "test good": [str(len(tested))],
+        "test anomalous": _counts(finding.found.defect for finding in anomalous),
+        "size (w x h)": [_sizes([*good, *anomalous]) or "unknown"],
+        "stored as": _counts(finding.kind for finding in [*good, *anomalous]),
+        "masks": _counts(_mask_word(finding) for finding in anomalous),
+        "unreadable": [str(sum(not finding.readable for finding in inspection.findings))],
+    }
 
 
 def _is_tested(finding: Finding, splits: dict[str, str]) -> bool:
@@ -142,12 +157,11 @@ def _good_count(total: int, splits: dict[str, str]) -> str:
     return f"{total} ({held_out} held out)"
 
 
-def _counts(names: Iterable[str]) -> str:
+def _counts(names: Iterable[str]) -> list[str]:
+    """Return how often each name stands there, after the total where there are several."""
     counts = Counter(names)
-    lines = [f"{count} {name}" for name, count in sorted(counts.items())]
-    if len(lines) > 1:
-        lines.insert(0, f"{counts.total()}:")
-    return "\n".join(lines) or "0"
+    listed = [f"{count} {name}" for name, count in sorted(counts.items())] or ["0"]
+    return [f"{counts.total()}: {listed[0]}", *listed[1:]] if len(listed) > 1 else listed
 
 
 def _sizes(findings: list[Finding]) -> str:

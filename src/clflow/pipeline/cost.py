@@ -1,11 +1,9 @@
 """The cost stage: one method trained and timed on one category, each in a process of its own."""
 
-import io
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -37,7 +35,7 @@ from clflow.pipeline.machine import (
 )
 from clflow.pipeline.settings import TimingSettings
 from clflow.pipeline.train import load_run
-from clflow.progress import say
+from clflow.progress import say, show
 from clflow.settings import parse
 from clflow.study.cost import BatchLatency, CostReport, Macs, Memory, Size, Training
 from clflow.study.paths import WORK, StudyPaths
@@ -137,7 +135,8 @@ def train(job: Job, folder: Path) -> Training:
     workspace = Workspace(folder / "checkpoint.safetensors", folder / "features")
     generator = torch.Generator().manual_seed(0)
     fit = {"fit": lambda: detector.fit(data, generator, workspace)}
-    (seconds,) = timed(fit, 1, 0, lambda: synchronise(device))["fit"].tolist()
+    with show():
+        (seconds,) = timed(fit, 1, 0, lambda: synchronise(device))["fit"].tolist()
     detector.save(folder / "model")
     memory = memory_since(imports, device)
     return Training(seconds=seconds, good_images=len(data.good), memory=memory)
@@ -150,14 +149,12 @@ def score(job: Job, folder: Path) -> Scoring:
     manifest = read_manifest(StudyPaths(job.study).manifest(job.category))
     files = image_files(Path(job.root), manifest.test[: job.timing.batch_sizes[-1]])
     images = [files[index] for index in range(len(files))]
-    # progress is no part of the cost
-    with redirect_stdout(io.StringIO()):
-        size = _input_size(detector, images)
-        gmacs = _gmacs(detector, images[:1], size, device)
-        latency = {
-            batch: _latency(detector, list(islice(cycle(images), batch)), size, job.timing, device)
-            for batch in job.timing.batch_sizes
-        }
+    size = _input_size(detector, images)
+    gmacs = _gmacs(detector, images[:1], size, device)
+    latency = {
+        batch: _latency(detector, list(islice(cycle(images), batch)), size, job.timing, device)
+        for batch in job.timing.batch_sizes
+    }
     counted = detector_size(detector, folder / "model")
     machine, memory = describe_machine(device), memory_since(imports, device)
     return Scoring(machine, size, counted, gmacs, latency, memory)

@@ -7,6 +7,7 @@ from typing import Any
 
 from clflow.errors import ClflowError
 from clflow.pipeline.params import check_params
+from clflow.progress import show
 from clflow.settings import parse, read_params, section
 from clflow.study.settings import StudySettings
 
@@ -21,7 +22,8 @@ def stage() -> Iterator[tuple[StudySettings, dict[str, Any]]]:
     try:
         params = read_params()
         check_params(params)
-        yield parse(StudySettings, section(params, "study"), "study"), params
+        with show():
+            yield parse(StudySettings, section(params, "study"), "study"), params
     except ClflowError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
