@@ -1,28 +1,29 @@
-"""Stage `cost`: measure what one method costs on the first category of the study."""
+"""Stage `cost`: measure what one method costs on one category."""
 
 import typer
 
 from clflow.detectors.registry import find_method
 from clflow.pipeline.cost import Job, measure_cost
-from clflow.pipeline.settings import CostSettings
 from clflow.pipeline.stage import stage
 from clflow.progress import say
-from clflow.settings import parse, section
 
 
 def main(method: str) -> None:
-    with stage() as (study, params):
+    with stage() as params:
+        study = params.study
+        category = params.cost.category
+        assert category is not None  # checked with the methods
         found = find_method(method)
         found.check_installed()
-        settings = found.complete(section(params, f"train.{method}"))
+        settings = found.complete(params.overrides(method))
         job = Job(
             study=study.name,
             dataset=study.dataset,
-            root=study.root,
-            category=study.categories[0],
+            root=study.root_of(category),
+            category=category,
             method=method,
             settings=found.shortened(settings, study.step_fraction),
-            timing=parse(CostSettings, section(params, "cost"), "cost"),
+            timing=params.cost,
         )
         report = measure_cost(job)
         for batch, latency in report.latency.items():

@@ -1,7 +1,5 @@
 """Stage `evaluate`: score the test images of one category with one method's models and measure."""
 
-from pathlib import Path
-
 import typer
 
 from clflow.data.records import read_manifest
@@ -9,15 +7,14 @@ from clflow.detectors.registry import find_method
 from clflow.device import prepare_torch
 from clflow.files import sha256_of
 from clflow.pipeline.evaluate import Subject, evaluate
-from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.stage import stage
-from clflow.settings import parse, section
 from clflow.study.paths import StudyPaths
 from clflow.tracking.live import track_evaluation
 
 
 def main(method: str, category: str) -> None:
-    with stage() as (study, params):
+    with stage() as params:
+        study = params.study
         prepare_torch()
         bank = StudyPaths(study.name).bank(category)
         subject = Subject(
@@ -25,13 +22,11 @@ def main(method: str, category: str) -> None:
             dataset=study.dataset,
             method=find_method(method),
             manifest=read_manifest(StudyPaths(study.name).manifest(category)),
-            root=Path(study.root),
+            root=study.root_of(category),
             bank=bank,
             bank_digest=sha256_of(bank / "train" / "manifest.jsonl"),
         )
-        evaluate(
-            subject, study.seeds, parse(EvaluateSettings, section(params, "evaluate"), "evaluate")
-        )
+        evaluate(subject, study.seeds, params.evaluate)
         track_evaluation(study.name, method, category)
 
 

@@ -1,25 +1,22 @@
 """Stage `synthesize`: make the bank of synthetic anomalies of one category."""
 
-from pathlib import Path
-
 import typer
 
 from clflow.data.records import read_manifest
 from clflow.device import worker_count
 from clflow.pipeline.stage import stage
 from clflow.progress import say
-from clflow.settings import parse, section
 from clflow.study.paths import StudyPaths
 from clflow.synthesis.bank import announce, read_bank, write_bank
 from clflow.synthesis.preview.report import write_report
-from clflow.synthesis.settings import SynthesizeSettings
 from clflow.tracking.live import track_bank
 
 
 def main(category: str) -> None:
-    with stage() as (study, params):
-        root, bank = Path(study.root), StudyPaths(study.name).bank(category)
-        settings = parse(SynthesizeSettings, section(params, "synthesize"), "synthesize")
+    with stage() as params:
+        study = params.study
+        root, bank = study.root_of(category), StudyPaths(study.name).bank(category)
+        settings = params.synthesize
         manifest = read_manifest(StudyPaths(study.name).manifest(category))
         announce(manifest, root, study.dataset, settings)
         summary = write_bank(

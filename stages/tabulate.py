@@ -3,18 +3,16 @@
 import typer
 
 from clflow.pipeline.stage import stage
-from clflow.report.settings import TabulateSettings
 from clflow.report.tables import Sources, write_ranks, write_tables
-from clflow.settings import parse, section
 from clflow.study.paths import TABLES, StudyPaths
 from clflow.tracking.live import track_tables
 
 
 def main() -> None:
-    with stage() as (study, params):
-        settings = parse(TabulateSettings, section(params, "tabulate"), "tabulate")
+    with stage() as params:
+        study = params.study
         sources = Sources(StudyPaths(study.name).results, StudyPaths(study.name).all_scores)
-        report = write_tables(study, sources, settings, TABLES, section(params, "train"))
+        report = write_tables(study, sources, params.tabulate, TABLES)
         write_ranks(report, StudyPaths(study.name).ranks)
         track_tables(study.name)
 

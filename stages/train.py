@@ -1,7 +1,5 @@
 """Stage `train`: fit one method on one category, once per seed."""
 
-from pathlib import Path
-
 import typer
 
 from clflow.data.records import read_manifest
@@ -12,18 +10,18 @@ from clflow.pipeline.inputs import training_data
 from clflow.pipeline.stage import stage
 from clflow.pipeline.train import Run, failure_of, train_seeds
 from clflow.progress import say
-from clflow.settings import section
 from clflow.study.paths import StudyPaths
 from clflow.tracking.live import track_training
 
 
 def main(method: str, category: str) -> None:
-    with stage() as (study, params):
+    with stage() as params:
+        study = params.study
         prepare_torch()
         manifest = read_manifest(StudyPaths(study.name).manifest(category))
         bank = StudyPaths(study.name).bank(category)
         found = find_method(method)
-        settings = found.complete(section(params, f"train.{method}"))
+        settings = found.complete(params.overrides(method))
         run = Run(
             study=study.name,
             dataset=study.dataset,
@@ -33,7 +31,7 @@ def main(method: str, category: str) -> None:
             manifest_digest=manifest.digest,
             bank_digest=sha256_of(bank / "train" / "manifest.jsonl"),
         )
-        data = training_data(manifest, Path(study.root), bank)
+        data = training_data(manifest, study.root_of(category), bank)
         models = StudyPaths(study.name).models(method, category)
         seconds = train_seeds(run, data, study.seeds, models)
         for seed, duration in seconds.items():

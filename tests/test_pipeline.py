@@ -11,7 +11,6 @@ from clone import CATEGORIES, METHODS, SEEDS, Clone, Edit, Finished, clone_repos
 
 from clflow.metrics.registry import METRICS
 from clflow.report.results import load_results
-from clflow.report.tables import TABLE_FILES
 from clflow.study.cost import read_costs
 from clflow.study.selection_bias import read_gaps
 

@@ -64,8 +64,8 @@ def parse(model: type[Model], values: Mapping[str, Any], name: str) -> Model:
     return model.model_validate(values)
 
 
-def problems_of(model: type[BaseModel], values: Mapping[str, Any], name: str) -> list[str]:
-    """Return one line for each thing wrong in a section, with its path and value."""
+def problems_of(model: type[BaseModel], values: Mapping[str, Any], name: str = "") -> list[str]:
+    """Return a line for each thing wrong in a section, or a whole file, with path and value."""
     try:
         model.model_validate(values)
     except ValidationError as error:
@@ -74,12 +74,13 @@ def problems_of(model: type[BaseModel], values: Mapping[str, Any], name: str) ->
 
 
 def _describe(problem: Any, model: type[BaseModel], name: str) -> str:
-    path = ".".join([name, *(str(part) for part in problem["loc"])])
+    path = ".".join(str(part) for part in (name, *problem["loc"]) if part != "")
+    kind = "key" if "." in path else "section"
     if problem["type"] == "extra_forbidden":
         *parents, key = problem["loc"]
-        return f"{path}: unknown key{hint(key, _keys(model, parents))}"
+        return f"{path}: unknown {kind}{hint(key, _keys(model, parents))}"
     if problem["type"] == "missing":
-        return f"{path}: missing"
+        return f"{path}: missing" + (" section" if kind == "section" else "")
     text = problem["msg"].removeprefix("Value error, ")
     simple = isinstance(problem["input"], str | int | float | bool | list | None)
     return f"{path}: {text}" + (f" (it is {problem['input']!r})" if simple else "")

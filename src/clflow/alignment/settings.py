@@ -1,6 +1,6 @@
-"""Settings of the alignment of images as all methods begin with them: off."""
+"""Settings of the alignment of images: found in closed form, or learned."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,20 +66,3 @@ class ImageAlignmentSettings(_Settings):
     padding: Literal["border", "reflection"]
     registration: RegistrationSettings
     learned: LearnedSettings
-
-
-NO_ALIGNMENT: dict[str, Any] = {
-    "kind": "none",
-    "decide": True,
-    "minimum_gain": 0.1,
-    "padding": "reflection",
-    "registration": {"size": 128, "turns": 72, "reach": 0.15, "rounds": 3, "seeds": 16},
-    "learned": {
-        "transformer": {"angle": 30.0, "shift": 0.1, "scale": 1.1, "axes": "one"},
-        "size": 128,
-        "epochs": 10,
-        "batch_size": 16,
-        "learning_rate": 1.0e-3,
-        "pull": 0.01,
-    },
-}

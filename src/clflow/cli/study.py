@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from clflow.settings import PARAMS
-from clflow.study.paths import STUDIES, TABLES, StudyPaths
+from clflow.study.paths import STUDIES, TABLES
 
 app = typer.Typer(no_args_is_help=True, help="Choose, check, show and keep studies.")
 
@@ -21,7 +21,10 @@ def study_use(
         ),
     ],
     root: Annotated[
-        Path | None, typer.Option(help="Folder that holds the categories; nothing is downloaded.")
+        list[Path] | None,
+        typer.Option(
+            help="Folder that holds the categories; nothing is downloaded. Repeat for several."
+        ),
     ] = None,
     category: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
@@ -31,38 +34,51 @@ def study_use(
     from clflow.pipeline.presets import Choice, build_study
     from clflow.pipeline.rewrite import rewrite_study
 
-    choice = Choice(root, tuple(category or ()), tuple(method or ()), tuple(seed or ()))
+    choice = Choice(
+        tuple(root or ()), tuple(category or ()), tuple(method or ()), tuple(seed or ())
+    )
     study = build_study(name, choice)
     rewrite_study(PARAMS, study)
+    roots = dict.fromkeys(str(study.root_of(name)) for name in study.categories)
     typer.echo(
         f"study {study.name}: {len(study.categories)} categories, "
         f"methods {', '.join(study.methods)}, seeds {', '.join(map(str, study.seeds))}; "
-        f"images from {study.root}\nnow run: dvc repro"
+        f"images from {', '.join(roots)}\nnow run: dvc repro"
     )
 
 
 @app.command("check")
 def study_check() -> None:
     """Check all of params.yaml and list everything that is wrong."""
-    from clflow.pipeline.params import check_params
-    from clflow.settings import read_params
+    from clflow.pipeline.params import load_params
 
-    check_params(read_params())
+    load_params()
     typer.echo("params.yaml is valid")
 
 
 @app.command("show")
-def study_show() -> None:
-    """Print the results table, and where tables and pictures are."""
-    from clflow.report.settings import TabulateSettings
-    from clflow.report.terminal import print_results
-    from clflow.settings import parse, read_params, section
-    from clflow.study.settings import StudySettings
+def study_show(
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Print the complete settings instead, as YAML.")
+    ] = False,
+    method: Annotated[
+        str | None, typer.Argument(help="With --settings: those of one method.", show_default=False)
+    ] = None,
+) -> None:
+    """Print the results table, and where tables and pictures are; or all settings."""
+    from clflow.pipeline.params import load_params
 
-    params = read_params()
-    study = parse(StudySettings, section(params, "study"), "study")
-    settings = parse(TabulateSettings, section(params, "tabulate"), "tabulate")
-    print_results(Console(), study, TABLES, settings)
+    params = load_params()
+    if settings:
+        from clflow.pipeline.listing import list_settings
+
+        typer.echo(list_settings(params, method), nl=False)
+        return
+    if method is not None:
+        raise typer.BadParameter(f"a method ({method!r}) goes with --settings")
+    from clflow.report.terminal import print_results
+
+    print_results(Console(), params.study, TABLES, params.tabulate)
 
 
 @app.command("save")
@@ -73,11 +89,6 @@ def study_save(
 ) -> None:
     """Keep the finished study's numbers and tables, no pixels, under results/studies/NAME."""
     from clflow.pipeline.saved import save_study
-    from clflow.settings import parse, read_params, section
-    from clflow.study.settings import StudySettings
 
-    study = parse(StudySettings, section(read_params(), "study"), "study")
-    folder = save_study(
-        name, TABLES, StudyPaths(study.name).results, PARAMS, STUDIES, note, replace=replace
-    )
+    folder = save_study(name, STUDIES, command_note=note, replace=replace)
     typer.echo(f"saved {folder}")

@@ -19,5 +19,5 @@ class DownloadSettings(BaseModel):
 
     archive: str | None = None
     textures: Literal["none", "dtd"] = "none"
-    demo_seed: int = Field(0, ge=0)
+    demo_seed: int = Field(default=0, ge=0)
     demo: DemoSettings = DemoSettings()

@@ -7,13 +7,19 @@ from functools import cache, reduce
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
-from clflow.detectors.protocol import Detector
 from clflow.errors import SettingsError, unknown_name
+
+if TYPE_CHECKING:
+    from clflow.detectors.protocol import Detector
+
+
+FOLDER = Path(__file__).parent / "methods"
+METHODS = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
 def merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,25 +31,22 @@ def merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
     return result
 
 
-FOLDER = Path(__file__).parent / "methods"
-METHODS = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
-
-
 class MethodFile(BaseModel):
-    """The content of a method's file; `module:name` says where code is.
+    """What the file of a method says, completed by the file that it names as its `base`.
 
-    `defaults` lie over the settings in `base`. `length` is the dotted name of the setting that a
-    shortened study scales, none for a method that does not iterate. `requires` are the packages of
-    an extra. `notes` say in what a result differs from the published method, with settings filled
-    in.
+    `settings` and `detector` say as `module:name` where its code is; `defaults` are its settings,
+    complete. `length` is the dotted name of the setting that a shortened study scales, none for a
+    method that does not iterate. `network` names what it trains from scratch, none where a
+    setting names its backbone. `requires` are the packages of an extra. `notes` say in what a
+    result differs from the published method, with settings filled in; they are not inherited.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     settings: str
     detector: str
-    base: str | None = None
     length: str | None = None
+    network: str | None = None
     requires: tuple[str, ...] = ()
     notes: str = ""
     defaults: dict[str, Any]
@@ -58,6 +61,7 @@ class Method:
     defaults: Mapping[str, Any]
     detector: str
     length: str | None = None
+    network: str | None = None
     requires: tuple[str, ...] = ()
     notes: str = ""
 
@@ -92,7 +96,7 @@ class Method:
                 "brings: run `make peers`, or leave the method out of study.methods"
             )
 
-    def detector_class(self) -> type[Detector]:
+    def detector_class(self) -> "type[Detector]":
         """Import and return the detector class.
 
         Raises:
@@ -111,13 +115,13 @@ def find_method(name: str) -> Method:
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
     file = read_method_file(name)
-    base = {} if file.base is None else _load(file.base)
     return Method(
         name=name,
         settings_model=_load(file.settings),
-        defaults=merged(base, file.defaults),
+        defaults=file.defaults,
         detector=file.detector,
         length=file.length,
+        network=file.network,
         requires=file.requires,
         notes=file.notes,
     )
@@ -125,9 +129,12 @@ def find_method(name: str) -> Method:
 
 @cache
 def read_method_file(name: str) -> MethodFile:
-    """Return the content of a known method's file."""
-    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    return MethodFile.model_validate(YAML(typ="safe", pure=True).load(text))
+    """Return the content of a known method's file, over that of its base."""
+    content = YAML(typ="safe", pure=True).load(FOLDER / f"{name}.yaml")
+    base = content.pop("base", None)
+    if base is not None:
+        content = merged(read_method_file(base).model_dump(exclude={"notes"}), content)
+    return MethodFile.model_validate(content)
 
 
 def method_sections(sections: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

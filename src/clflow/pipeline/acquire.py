@@ -1,5 +1,6 @@
 """The download stage: put a study's images where the next stages find them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from clflow.data.catalog import Archive, Dataset, dataset_names, load_dataset, load_textures
@@ -18,20 +19,22 @@ RECORD = "source.json"
 IMAGES = "images"
 
 
-def acquire(dataset: str, root: Path, settings: DownloadSettings, workers: int = 1) -> None:
-    """Download and unpack a data set, render the demo, or check the user's own folder at `root`.
+def acquire(
+    dataset: str, own: Sequence[Path], settings: DownloadSettings, workers: int = 1
+) -> None:
+    """Download and unpack a data set or render the demo; where `own` folders are given, check them.
 
     The record `source.json` names what the images were made from. It is removed before they change
     and written last, so a killed run leaves nothing that looks finished.
 
     Raises:
-        DataError: the user's folder does not exist.
+        DataError: one of the user's folders does not exist.
         SettingsError: the data set is not in the catalog and no folder is given.
         DownloadError: no archive can be had, or it does not verify.
     """
     folder = raw_folder(dataset)
-    if root != folder / IMAGES:
-        record = _use_folder(root)
+    if own:
+        record = _use_folders(own)
     elif dataset == DEMO:
         record = _render(folder, settings, workers)
     else:
@@ -55,14 +58,15 @@ def acquire_textures(name: str) -> None:
     write_json(TEXTURES / RECORD, record)
 
 
-def _use_folder(root: Path) -> dict[str, object]:
-    if not root.is_dir():
-        message = (
-            f"study.root {str(root)!r} is no folder; give the folder that holds the categories "
-            "with `clflow study use NAME --root DIR`"
-        )
-        raise DataError(message)
-    say(f"images are read from {root}, nothing is downloaded")
+def _use_folders(folders: Sequence[Path]) -> dict[str, object]:
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(
+                f"study.categories: {str(folder)!r} is no folder; give the folders that hold the "
+                "categories with `clflow study use NAME --root DIR`"
+            )
+    roots = dict.fromkeys(str(folder.parent) for folder in folders)
+    say(f"images are read from {', '.join(roots)}, nothing is downloaded")
     return {"origin": "folder"}
 
 

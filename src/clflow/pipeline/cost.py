@@ -64,7 +64,7 @@ class Job:
 
     study: str
     dataset: str
-    root: str
+    root: Path
     category: str
     method: str
     settings: dict[str, Any]
@@ -131,7 +131,7 @@ def train(job: Job, folder: Path) -> Training:
     settings = parse(method.settings_model, job.settings, f"train.{job.method}")
     detector = method.detector_class()(settings)
     manifest = read_manifest(StudyPaths(job.study).manifest(job.category))
-    data = training_data(manifest, Path(job.root), StudyPaths(job.study).bank(job.category))
+    data = training_data(manifest, job.root, StudyPaths(job.study).bank(job.category))
     workspace = Workspace(folder / "checkpoint.safetensors", folder / "features")
     generator = torch.Generator().manual_seed(0)
     fit = {"fit": lambda: detector.fit(data, generator, workspace)}
@@ -147,7 +147,7 @@ def score(job: Job, folder: Path) -> Scoring:
     method, device, imports = _prepare(job)
     detector = load_run(method, folder / "model")
     manifest = read_manifest(StudyPaths(job.study).manifest(job.category))
-    files = image_files(Path(job.root), manifest.test[: job.timing.batch_sizes[-1]])
+    files = image_files(job.root, manifest.test[: job.timing.batch_sizes[-1]])
     images = [files[index] for index in range(len(files))]
     size = _input_size(detector, images)
     gmacs = _gmacs(detector, images[:1], size, device)

@@ -29,7 +29,7 @@ from clflow.pipeline.measure import (
 )
 from clflow.pipeline.overlays import write_overlays
 from clflow.pipeline.settings import EvaluateSettings
-from clflow.pipeline.train import failure_of, load_run, run_notes
+from clflow.pipeline.train import failure_of, load_run, run_notes, run_setup
 from clflow.progress import say
 from clflow.study.paths import FEATURES, INFLUENCED, StudyPaths, curves_name, influence_column
 
@@ -80,6 +80,7 @@ def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings)
         _write_reasons(subject, failures)
     result = _result(subject, metrics, rules, failures)
     notes = run_notes(models[seeds[0]])
+    result["setup"] = run_setup(subject.method, models[seeds[0]])
     path = StudyPaths(subject.study).result(method, category)
     write_json(path, result | ({"notes": notes} if notes else {}))
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from clflow.data.records import Manifest, read_manifest
 from clflow.errors import DataError, SettingsError, unknown_name
-from clflow.settings import parse, read_params, section
+from clflow.pipeline.params import load_study
 from clflow.study.paths import StudyPaths
-from clflow.study.settings import StudySettings
 from clflow.synthesis.bank import SPLITS, read_bank
 from clflow.synthesis.rows import BankRow
 
@@ -51,10 +50,10 @@ def find_place(category: str) -> Place:
     Raises:
         SettingsError: params.yaml is missing or wrong, or the study has no such category.
     """
-    study = parse(StudySettings, section(read_params(), "study"), "study")
+    study = load_study()
     if category not in study.categories:
-        raise unknown_name("category", category, study.categories)
-    return Place(study.name, category, Path(study.root))
+        raise unknown_name("category", category, study.category_names)
+    return Place(study.name, category, study.root_of(category))
 
 
 def find_row(place: Place, name: str) -> BankRow:

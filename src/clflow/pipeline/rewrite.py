@@ -1,12 +1,13 @@
 """Putting a study into `params.yaml` without touching anything else in it."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from clflow.detectors.registry import method_sections
 from clflow.errors import SettingsError
 from clflow.files import write_text
 from clflow.pipeline.params import check_params
@@ -15,43 +16,77 @@ from clflow.study.settings import StudySettings
 
 
 def rewrite_study(path: Path, study: StudySettings) -> None:
-    """Replace the values of the study section; its comments and all other lines are kept.
+    """Replace the values of the study section; comments and all other lines are kept.
+
+    Methods without a section of their own get an empty one in `train`, and cost is measured on the
+    study's first category where it was on one that the study has not.
 
     Raises:
         SettingsError: the file is missing, has no study section or would not be valid; it is left
             as it was.
     """
-    params, values = read_params(path), study.model_dump(mode="json")
+    params = read_params(path)
     if not isinstance(params.get("study"), dict):
         raise SettingsError(f"{path} has no study section; restore it with `git checkout {path}`")
-    check_params(params | {"study": params["study"] | values})
-    write_text(path, _with_study(path.read_text(encoding="utf-8"), values))
+    text = path.read_text(encoding="utf-8")
+    document = _yaml().load(text)
+    changed = ["study"]
+    _put_study(document["study"], study.model_dump(mode="json"))
+    if isinstance(params.get("train"), dict) and _add_methods(document["train"], study.methods):
+        changed.append("train")
+    cost = params.get("cost")
+    if isinstance(cost, dict) and cost.get("category") not in study.categories:
+        document["cost"]["category"] = study.category_names[0]
+        changed.append("cost")
+    rewritten = _replaced(text, document, changed)
+    check_params(YAML(typ="safe", pure=True).load(rewritten))
+    write_text(path, rewritten)
 
 
-def _with_study(text: str, values: Mapping[str, Any]) -> str:
+def _put_study(section: Any, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        section[key] = _like(section.get(key), value) if isinstance(value, list) else value
+
+
+def _add_methods(train: Any, methods: Iterable[str]) -> bool:
+    """Add empty sections of the methods that have none; return whether there were any."""
+    missing = [name for name in methods if name not in dict(method_sections(train))]
+    for name in missing:
+        *family, own = name.split(".")
+        place = train
+        for part in family:
+            place = place.setdefault(part, {})
+        place[own] = {}
+    return bool(missing)
+
+
+def _replaced(text: str, document: Any, names: Iterable[str]) -> str:
+    """Return a text with some of its sections as they are in the document."""
+    stream = io.StringIO()
+    _yaml().dump(document, stream)
+    # the dump may lay out other sections anew: of it, only these sections' lines are taken
+    dumped = stream.getvalue()
+    for name in names:
+        before, _, after = _around(text, name)
+        text = before + _around(dumped, name)[1] + after
+    return text
+
+
+def _around(text: str, name: str) -> tuple[str, str, str]:
+    """Split a document into the lines before a section, its own, and those after it."""
+    places = YAML().load(text).lc.data
+    lines = text.splitlines(keepends=True)
+    start = places[name][0]
+    end = min((row for row, *_ in places.values() if row > start), default=len(lines))
+    return "".join(lines[:start]), "".join(lines[start:end]), "".join(lines[end:])
+
+
+def _yaml() -> YAML:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)
-    document = yaml.load(text)
-    for key, value in values.items():
-        old = document["study"].get(key)
-        document["study"][key] = _like(old, value) if isinstance(value, list) else value
-    stream = io.StringIO()
-    yaml.dump(document, stream)
-    # the dump may lay out other sections anew: of it, only the study's lines are taken
-    before, _, after = _around_study(text)
-    _, section, _ = _around_study(stream.getvalue())
-    return before + section + after
-
-
-def _around_study(text: str) -> tuple[str, str, str]:
-    """Split a document into the lines before the study section, its own, and those after it."""
-    places = YAML().load(text).lc.data
-    lines = text.splitlines(keepends=True)
-    start = places["study"][0]
-    end = min((row for row, *_ in places.values() if row > start), default=len(lines))
-    return "".join(lines[:start]), "".join(lines[start:end]), "".join(lines[end:])
+    return yaml
 
 
 def _like(old: object, new: list[object]) -> object:

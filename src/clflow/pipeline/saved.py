@@ -5,14 +5,17 @@ import platform
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from clflow.detectors.registry import find_method
 from clflow.errors import DataError, SettingsError
 from clflow.files import atomic_folder, write_json, write_text
+from clflow.pipeline.params import Params, load_params
 from clflow.progress import say
 from clflow.report import latex, markdown
 from clflow.report.diagnosis import Places, places_of, read_diagnoses
@@ -21,8 +24,8 @@ from clflow.report.results import csv_text, load_results, read_results
 from clflow.report.scores import read_scores, saved_scores
 from clflow.report.settings import TabulateSettings
 from clflow.report.tables import Sources
-from clflow.settings import parse, read_params, section
-from clflow.study.paths import LATEX, MARKDOWN, RESULTS, TABLE_FILES, StudyPaths
+from clflow.settings import PARAMS
+from clflow.study.paths import LATEX, MARKDOWN, RESULTS, TABLE_FILES, TABLES, StudyPaths
 from clflow.study.runs import read_runs, run_file
 from clflow.study.settings import StudySettings
 
@@ -44,47 +47,71 @@ _PACKAGES = (
 )
 
 
+@dataclass(frozen=True)
+class Finished:
+    """Where a finished study's files are; without others, those of the study in `params`."""
+
+    params: Path = PARAMS
+    tables: Path = TABLES
+    results: Path | None = None
+    scores: Path | None = None
+    diagnoses: Places | None = None
+    lock: Path = Path("dvc.lock")
+
+
+HERE = Finished()
+
+
 def save_study(
     name: str,
-    tables: Path,
-    results: Path,
-    params: Path,
     out_root: Path,
+    finished: Finished = HERE,
     command_note: str | None = None,
     *,
-    scores: Path | None = None,
-    diagnoses: Places | None = None,
     replace: bool = False,
 ) -> Path:
     """Copy the numbers of the study in `params` to `out_root`/`name`, and return that folder.
 
-    `results` is results/runs/<study>; scores/<study>, results/cost/<study> and
-    results/selection_bias/<study> are read if no others are given. Tables, cost and selection bias
-    where they were measured, run files, raw image scores, the study, train and tabulate sections
-    and the versions of this installation are saved, never an image or a model. Scores of more than
-    a megabyte are left out, and said so.
+    Tables, cost and selection bias where they were measured, run files, raw image scores, the
+    study, the complete settings of its methods and of its tables, the lock file that names every
+    file by its hash, and the versions of this installation are saved, never an image or a model.
+    Scores of more than a megabyte are left out, and said so.
 
     Raises:
         SettingsError: a bad or taken name, unreadable params, or a study that is not finished.
     """
     folder = _free_folder(out_root, name, replace)
-    values = read_params(params)
-    sections = {name: section(values, name) for name in ("study", "train", "tabulate")}
-    study = parse(StudySettings, sections["study"], "study")
-    sources = Sources(results, scores or StudyPaths(study.name).all_scores)
-    _check_finished(study, tables, results)
+    params = load_params(finished.params)
+    study, paths = params.study, StudyPaths(params.study.name)
+    results = finished.results or paths.results
+    sources = Sources(results, finished.scores or paths.all_scores)
+    _check_finished(study, finished.tables, results)
     texts = _score_texts(study, sources)
-    found = _diagnoses(study, sections["tabulate"], tables, diagnoses or places_of(study.name))
+    places = finished.diagnoses or places_of(study.name)
+    found = _diagnoses(study, params.tabulate, finished.tables, places)
     with atomic_folder(folder) as partial:
         for file in TABLE_FILES:
-            shutil.copyfile(tables / file, partial / file)
+            shutil.copyfile(finished.tables / file, partial / file)
         _add_diagnoses(found, study.name, partial)
         _copy_runs(study, results, partial / "runs")
         for category, text in texts.items():
             write_text(partial / "scores" / f"{category}.csv", text)
-        _write_yaml(partial / "study.yaml", _without_machine_paths(sections))
+        _write_yaml(partial / "study.yaml", _without_machine_paths(_settings(params)))
+        if finished.lock.is_file():
+            shutil.copyfile(finished.lock, partial / finished.lock.name)
         write_json(partial / "environment.json", _environment(command_note))
     return folder
+
+
+def _settings(params: Params) -> dict[str, Any]:
+    methods = {name: find_method(name) for name in params.study.methods}
+    return {
+        "study": params.study.model_dump(mode="json"),
+        "train": {
+            name: method.complete(params.overrides(name)) for name, method in methods.items()
+        },
+        "tabulate": params.tabulate.model_dump(mode="json"),
+    }
 
 
 def _free_folder(out_root: Path, name: str, replace: bool) -> Path:
@@ -108,7 +135,7 @@ def _check_finished(study: StudySettings, tables: Path, results: Path) -> None:
     if results.name != study.name:
         raise SettingsError(f"{results} is not the results folder of the study {study.name!r}")
     try:
-        frame = read_results(results, study.categories, study.methods, study.seeds)
+        frame = read_results(results, study.category_names, study.methods, study.seeds)
     except DataError as error:
         raise SettingsError(f"study {study.name!r} is not finished: {error}") from error
     if (tables / RESULTS).read_bytes() != csv_text(frame).encode():
@@ -119,7 +146,7 @@ def _check_finished(study: StudySettings, tables: Path, results: Path) -> None:
 
 def _score_texts(study: StudySettings, sources: Sources) -> dict[str, str]:
     try:
-        runs = read_runs(sources.results, study.categories, study.methods, study.seeds)
+        runs = read_runs(sources.results, study.category_names, study.methods, study.seeds)
         texts = saved_scores(read_scores(sources.scores, runs))
     except DataError as error:
         raise SettingsError(f"study {study.name!r} is not finished: {error}") from error
@@ -131,9 +158,8 @@ def _score_texts(study: StudySettings, sources: Sources) -> dict[str, str]:
 
 
 def _diagnoses(
-    study: StudySettings, tabulate: Any, tables: Path, places: Places
+    study: StudySettings, settings: TabulateSettings, tables: Path, places: Places
 ) -> list[Diagnosis]:
-    settings = parse(TabulateSettings, tabulate, "tabulate")
     try:
         return read_diagnoses(study, places, load_results(tables / RESULTS), settings.digits)
     except DataError as error:

@@ -1,51 +1,10 @@
-"""Settings of the selection_bias stage."""
+"""Settings of the stages evaluate, selection_bias and cost."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from clflow.detectors.registry import METHODS, read_method_file
-from clflow.errors import unknown_name
-from clflow.study.settings import Name
-
-
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} is given more than once")
-    return names
-
-
-Methods = Annotated[tuple[Name, ...], AfterValidator(_distinct)]
-
-
-def stepped_methods() -> tuple[str, ...]:
-    """Return the methods whose training can be observed step by step."""
-    return tuple(name for name in METHODS if read_method_file(name).length == "training.steps")
-
-
-def choice_problems(params: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with the methods of the sections `selection_bias` and `cost`."""
-    study = _methods(params, "study")
-    stepped = stepped_methods()
-    for section in ("selection_bias", "cost"):
-        for name in _methods(params, section):
-            if name not in METHODS:
-                yield f"{section}.methods: {unknown_name('method', name, METHODS)}"
-            elif section == "selection_bias" and name not in stepped:
-                yield (
-                    f"{section}.methods: {name!r} has no training steps to observe: allowed are "
-                    f"{', '.join(stepped)}"
-                )
-            elif name not in study:
-                yield f"{section}.methods: {name!r} is not in study.methods; add or drop it"
-
-
-def _methods(params: Mapping[str, Any], section: str) -> list[str]:
-    values = params.get(section)
-    methods = values.get("methods") if isinstance(values, Mapping) else None
-    return [str(name) for name in methods] if isinstance(methods, list) else []
+from clflow.study.settings import Name, Names
 
 
 class EvaluateSettings(BaseModel):
@@ -63,6 +22,15 @@ class EvaluateSettings(BaseModel):
     threshold_quantile: float = Field(default=0.95, gt=0, le=1)
     worst: int = Field(default=4, ge=0)
     sample: int = Field(default=4, ge=0)
+
+
+class SelectionBiasSettings(BaseModel):
+    """Methods to train again under observation, and at how many steps to measure, last included."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    methods: Names = ()
+    points: int = Field(default=10, ge=1)
 
 
 def _ascending(sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -85,15 +53,7 @@ class TimingSettings(BaseModel):
 
 
 class CostSettings(TimingSettings):
-    """Methods whose cost is measured on the study's first category, none by default."""
+    """Methods whose cost is measured, none by default, and the category that it is measured on."""
 
-    methods: Methods = ()
-
-
-class SelectionBiasSettings(BaseModel):
-    """Methods to train again under observation, and at how many steps to measure, last included."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    methods: Methods = ()
-    points: int = Field(default=10, ge=1)
+    methods: Names = ()
+    category: Name | None = None

@@ -170,14 +170,25 @@ def load_run(method: Method, folder: Path) -> Detector:
 
 def run_notes(folder: Path) -> str:
     """Return in what a run differs from its published method; empty if in nothing."""
-    path = folder / FAILURE
-    return _read(path if path.is_file() else folder / DESCRIPTION).get("notes", "")
+    return _description(folder).get("notes", "")
+
+
+def run_setup(method: Method, folder: Path) -> dict[str, Any]:
+    """Return the backbone, or the network that is trained, and the input size of a run."""
+    settings = _description(folder)["settings"]
+    backbone = settings.get("backbone", {}).get("name", method.network)
+    return {"backbone": backbone, "image_size": settings.get("image_size")}
 
 
 def failure_of(folder: Path) -> str | None:
     """Return why the training of one seed failed, None if there is a model."""
     path = folder / FAILURE
     return _read(path)["failure"] if path.is_file() else None
+
+
+def _description(folder: Path) -> Any:
+    path = folder / FAILURE
+    return _read(path if path.is_file() else folder / DESCRIPTION)
 
 
 def _read(path: Path) -> Any:

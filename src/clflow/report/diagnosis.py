@@ -60,7 +60,7 @@ def read_diagnoses(
         DataError: a file is malformed.
     """
     costs = read_costs(places.cost, study.methods)
-    gaps = read_gaps(places.selection_bias, study.categories, study.methods)
+    gaps = read_gaps(places.selection_bias, study.category_names, study.methods)
     found = []
     if not costs.empty:
         found.append(_cost(costs))

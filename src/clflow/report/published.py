@@ -1,11 +1,8 @@
 """The table of a study's values beside published ones, with the difference and its provenance."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import reduce
-from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +19,7 @@ from clflow.report.literature import (
     values_of,
 )
 from clflow.report.summary import OVERALL, Summary, summarize
-from clflow.study.paths import raw_folder
+from clflow.study.runs import Run as RunResult
 from clflow.study.settings import StudySettings
 
 _MISSING = "not stated"
@@ -30,7 +27,7 @@ _MISSING = "not stated"
 
 @dataclass(frozen=True)
 class Setup:
-    """Backbone and input size of a method, None where the settings do not state them."""
+    """Backbone, or the network that is trained, and input size; None where a run does not say."""
 
     backbone: str | None = None
     image_size: int | None = None
@@ -51,11 +48,11 @@ class Ours:
     own_folder: bool
 
 
-def ours_of(study: StudySettings, train: Mapping[str, Any]) -> Ours:
-    """Return what a study and the train section say; `anomalib.padim` is padim of anomalib."""
-    setups = {method: _setup(_section(train, method)) for method in study.methods}
-    given = not Path(study.root).is_relative_to(raw_folder(study.dataset))
-    return Ours(setups, study.step_fraction, given)
+def ours_of(study: StudySettings, runs: Iterable[RunResult]) -> Ours:
+    """Return what a study and its runs say of how its values were made."""
+    setups = dict.fromkeys(study.methods, Setup())
+    setups |= {run.method: Setup(**run.setup) for run in runs if run.setup}
+    return Ours(setups, study.step_fraction, study.source == "folder")
 
 
 def reasons(source: Source, method: str, ours: Ours) -> list[str]:
@@ -78,15 +75,6 @@ def _differ(what: str, theirs: object, own: object) -> Sequence[str]:
     if theirs is None:
         return [f"{what} not known"]
     return [] if theirs == own else [f"{what} {theirs}, ours {own or _MISSING}"]
-
-
-def _section(train: Mapping[str, Any], method: str) -> Mapping[str, Any]:
-    empty: Mapping[str, Any] = {}
-    return reduce(lambda part, name: part.get(name) or empty, method.split("."), train)
-
-
-def _setup(section: Mapping[str, Any]) -> Setup:
-    return Setup((section.get("backbone") or {}).get("name"), section.get("image_size"))
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,7 @@
 """Mean ranks of the methods over categories, and a diagram of each metric that has enough."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -33,8 +31,6 @@ from clflow.study.paths import (
 from clflow.study.runs import read_available_runs
 from clflow.study.settings import StudySettings
 
-_NOTHING: Mapping[str, Any] = {}
-
 
 @dataclass(frozen=True)
 class Sources:
@@ -49,18 +45,16 @@ def write_tables(
     sources: Sources,
     settings: TabulateSettings,
     out: Path,
-    train: Mapping[str, Any] = _NOTHING,
 ) -> Report:
     """Write the tables of a study into `out`, and return what they were made from.
 
-    A run that is missing is shown and flagged. `train` is the section of that name: it says with
-    what backbone and input size our values were made.
+    A run that is missing is shown and flagged.
 
     Raises:
         DataError: all runs are missing, or one is malformed, of another data set, or does not fit
             its raw scores.
     """
-    report = read_report(study, sources, settings, train)
+    report = read_report(study, sources, settings)
     texts = {
         RESULTS: csv_text(report.results),
         INTERVALS: csv_text(report.evidence.intervals),
@@ -78,14 +72,13 @@ def read_report(
     study: StudySettings,
     sources: Sources,
     settings: TabulateSettings,
-    train: Mapping[str, Any] = _NOTHING,
 ) -> Report:
     """Read runs and scores of a study and test what they say.
 
     Raises:
         DataError: as `write_tables`.
     """
-    runs = read_available_runs(sources.results, study.categories, study.methods, study.seeds)
+    runs = read_available_runs(sources.results, study.category_names, study.methods, study.seeds)
     for run in runs:
         if run.dataset != study.dataset:
             raise DataError(
@@ -94,7 +87,7 @@ def read_report(
             )
     results = tidy(runs, study.seeds)
     evidence = gather_evidence(runs, results, read_scores(sources.scores, runs), settings)
-    ours = ours_of(study, train)
+    ours = ours_of(study, runs)
     published = published_table(study.dataset, results, settings.published, ours)
     return Report(study.name, study.dataset, runs, results, evidence, ours, published, settings)
 

@@ -62,7 +62,7 @@ def print_results(
     results = load_results(path)
     for column, expected in (
         ("dataset", (study.dataset,)),
-        ("category", study.categories),
+        ("category", study.category_names),
         ("method", study.methods),
         ("seed", study.seeds),
     ):

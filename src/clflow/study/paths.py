@@ -112,6 +112,11 @@ def raw_folder(dataset: str) -> Path:
     return RAW / dataset
 
 
+def images_folder(dataset: str) -> Path:
+    """Return where the download stage puts the categories of a data set."""
+    return raw_folder(dataset) / "images"
+
+
 def curves_name(seed: int) -> str:
     """Return the file of a seed's pixel curves: columns fpr, tpr, pro; no rows if undefined."""
     return f"curves-seed-{seed}.parquet"

@@ -16,7 +16,7 @@ class Run(BaseModel):
     """Metrics by seed and name, None where undefined; protocol, counts and digests say of what.
 
     `notes` say in what the method differs from its published self, `failures` why a seed has no
-    value, where that is known.
+    value, `setup` with what backbone and input size it was made, where these are known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,6 +31,7 @@ class Run(BaseModel):
     seeds: dict[int, dict[str, FiniteFloat | None]]
     notes: str = ""
     failures: dict[int, str] = {}
+    setup: dict[str, Any] = {}
 
     @property
     def failed_seeds(self) -> tuple[int, ...]:
@@ -140,6 +141,7 @@ def _absent(other: Run, method: str, category: str) -> Run:
         "seeds": {},
         "notes": "",
         "failures": {},
+        "setup": {},
     }
     return other.model_copy(update={"method": method, "category": category} | nothing)
 

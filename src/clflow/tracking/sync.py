@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from clflow.pipeline.params import load_study
 from clflow.progress import say, track
-from clflow.settings import PARAMS, parse, read_params, section
+from clflow.settings import PARAMS
 from clflow.study.paths import TABLES, StudyPaths
-from clflow.study.settings import StudySettings
 from clflow.study.training import FAILURE
 from clflow.tracking.banks import log_bank
 from clflow.tracking.figures import log_figures
@@ -41,7 +41,7 @@ def sync(root: Path) -> SyncReport:
     for study, category in _drawn(root):
         changes |= log_figures(root, study, category)
     if (root / TABLES / "results.csv").is_file():
-        settings = parse(StudySettings, section(read_params(root / PARAMS), "study"), "study")
+        settings = load_study(root / PARAMS)
         changes |= log_tables(root, settings.name, TABLES)
     return SyncReport(len(changes.created), len(changes.updated), len(changes.unchanged))
 
