@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .PHONY: help install peers repro test check clean
 
 help:  ## List the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+	@awk -F ':[^#]*## *' '/^[a-z]+:.*##/ {printf "%-10s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed  ## Create .venv and install from the lock file
 

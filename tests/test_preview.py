@@ -206,7 +206,7 @@ def test_sheet_of_a_changed_or_missing_image_is_refused(
         write_png(tmp_path / path, np.zeros((40, 50, 3), np.uint8))
     with pytest.raises(DataError, match="changed"):
         draw_sheet(rows, tmp_path, "title")
-    with pytest.raises(DataError, match="changed since the bank was made"):
+    with pytest.raises(DataError, match=r"000\.png has changed: .* or run `dvc repro`"):
         bank_statistics(rows, tmp_path)
     with pytest.raises(DataError, match="title holds no anomaly"):
         draw_sheet((), made, "title")

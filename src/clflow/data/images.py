@@ -1,4 +1,4 @@
-"""Images for a detector, read one at a time."""
+"""Images and masks: read, resized and written; sources that hand a detector one at a time."""
 
 import math
 from collections.abc import Sequence

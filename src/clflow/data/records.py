@@ -1,4 +1,4 @@
-"""What a layout finds: the images of a category, as files and labels."""
+"""Images as records: what a layout finds, and the manifest of a category with its splits."""
 
 import csv
 import io
@@ -15,7 +15,37 @@ from clflow.data.images import read_mask
 from clflow.errors import DataError
 
 GOOD = "good"
+ANOMALY = "anomaly"
+TRAIN, TEST, ANY = "train", "test", "any"
 SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image of a category; `part` is "any" where the data leave the split to the draw."""
+
+    path: Path
+    mask: Path | None
+    defect: str
+    label: int
+    part: str
+
+
+class Layout(Protocol):
+    """How a data set is laid out."""
+
+    @property
+    def expects(self) -> str:
+        """The folders or files that make a category, for messages."""
+
+    def matches(self, root: Path) -> bool:
+        """Return whether `root` looks like this layout."""
+
+    def categories(self, root: Path) -> list[str]:
+        """Return the names of the categories, sorted."""
+
+    def images(self, root: Path, category: str) -> list[Found]:
+        """Return the images of a category, in a fixed order."""
 
 
 @dataclass(frozen=True)
@@ -140,38 +170,6 @@ def record_mask(record: Record, root: Path) -> np.ndarray | None:
         return None
     mask = read_mask(root / record.mask, (record.height, record.width))
     return mask if mask.any() else None
-
-
-ANOMALY = "anomaly"
-TRAIN, TEST, ANY = "train", "test", "any"
-
-
-@dataclass(frozen=True)
-class Found:
-    """An image of a category; `part` is "any" where the data leave the split to the draw."""
-
-    path: Path
-    mask: Path | None
-    defect: str
-    label: int
-    part: str
-
-
-class Layout(Protocol):
-    """How a data set is laid out."""
-
-    @property
-    def expects(self) -> str:
-        """The folders or files that make a category, for messages."""
-
-    def matches(self, root: Path) -> bool:
-        """Return whether `root` looks like this layout."""
-
-    def categories(self, root: Path) -> list[str]:
-        """Return the names of the categories, sorted."""
-
-    def images(self, root: Path, category: str) -> list[Found]:
-        """Return the images of a category, in a fixed order."""
 
 
 def entries(folder: Path) -> list[Path]:

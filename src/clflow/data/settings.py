@@ -1,4 +1,4 @@
-"""Settings of the download stage."""
+"""Settings of the stage `download`."""
 
 from typing import Literal
 

@@ -50,6 +50,21 @@ class Background:
     images: int
 
 
+@dataclass(frozen=True)
+class Decision:
+    """Object or texture, and why.
+
+    background is (brightness, threshold) in grey levels, None where no object is told from it;
+    measured is what was measured, None where the class table decides; row is that table's.
+    """
+
+    kind: Kind
+    background: BackgroundLevels | None
+    reason: str
+    measured: Background | None
+    row: Mapping[str, Any]
+
+
 def object_mask(image: NDArray[np.uint8], brightness: float, threshold: float) -> NDArray[np.bool_]:
     """Return where an image [H, W, 3] differs from its background, after a 7x7 median, [H, W]."""
     return majority(np.abs(channel_mean(image) - brightness) > threshold, _MASK_MEDIAN)
@@ -114,21 +129,6 @@ def _otsu(images: Sequence[NDArray[np.uint8]], brightness: float) -> float:
 
 def _share(masks: Iterable[NDArray[np.bool_]]) -> float:
     return float(np.concatenate(list(masks)).mean())
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Object or texture, and why.
-
-    background is (brightness, threshold) in grey levels, None where no object is told from it;
-    measured is what was measured, None where the class table decides; row is that table's.
-    """
-
-    kind: Kind
-    background: BackgroundLevels | None
-    reason: str
-    measured: Background | None
-    row: Mapping[str, Any]
 
 
 def decide(

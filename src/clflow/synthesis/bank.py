@@ -1,4 +1,4 @@
-"""What anomalies will be made of a category, in words, before any is made."""
+"""Banks of synthetic anomalies: announced in words, written, read, and made again row by row."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator

@@ -12,6 +12,12 @@ from clflow.errors import DataError, SettingsError
 from clflow.synthesis.labels import PasteMode
 from clflow.synthesis.patch import Patch
 
+CloneMode = Literal["normal", "mixed"]
+
+_SMALLEST_AREA = 50
+_SMALLEST_SIDE = 3
+# OpenCV erodes the mask three times by 3 x 3
+_EROSION = np.ones((7, 7), np.uint8)
 # In grey levels: a solution that is a whole number must not fall a level by rounding error
 _SLACK = 1e-6
 
@@ -97,14 +103,6 @@ def _sines(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     values = -4 * np.sin(np.pi / 2 / (size + 1) * index) ** 2
     vectors.flags.writeable = values.flags.writeable = False
     return vectors, values
-
-
-CloneMode = Literal["normal", "mixed"]
-
-_SMALLEST_AREA = 50
-_SMALLEST_SIDE = 3
-# OpenCV erodes the mask three times by 3 x 3
-_EROSION = np.ones((7, 7), np.uint8)
 
 
 def seamless_clone(

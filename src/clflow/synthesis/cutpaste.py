@@ -1,4 +1,4 @@
-"""CutPaste scar (C.-L. Li et al., CVPR 2021): a thin strip of an image, turned and pasted."""
+"""CutPaste and its scar (C.-L. Li et al., CVPR 2021): a part of an image pasted elsewhere."""
 
 import math
 from typing import Annotated
@@ -9,9 +9,19 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from clflow.synthesis.labels import Ascending, LabelSettings, Positive, Scales, Share, Shares
-from clflow.synthesis.synthetic import PlainGenerator, Synthetic, check_pair, finish
+from clflow.synthesis.synthetic import (
+    PlainGenerator,
+    Synthetic,
+    Window,
+    box_of,
+    check_pair,
+    finish,
+)
 
 Pixels = Annotated[tuple[Positive, Positive], Ascending]
+
+_PUBLISHED_SIDE = 256
+_CIRCLE = 360  # OpenCV's hue of a float image; whole-number images would lose colours
 
 
 class CutPasteSettings(LabelSettings):
@@ -31,9 +41,6 @@ class ScarSettings(LabelSettings):
     jitter: Share = 0.1
 
 
-_CIRCLE = 360  # OpenCV's hue of a float image; whole-number images would lose colours
-
-
 def jitter_colours(
     patch: NDArray[np.uint8], strength: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
@@ -51,6 +58,15 @@ def jitter_colours(
     hsv = cv2.cvtColor((coloured / 255).astype(np.float32), cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0] + turn * _CIRCLE) % _CIRCLE
     return np.rint(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)).astype(np.uint8)
+
+
+def draw_window(shape: tuple[int, ...], size: tuple[int, int], rng: np.random.Generator) -> Window:
+    """Return where a patch of size (h, w) lies in an image of shape (H, W), uniformly."""
+    starts = [
+        int(rng.integers(0, side - length + 1)) for side, length in zip(shape, size, strict=True)
+    ]
+    rows, columns = (slice(s, s + length) for s, length in zip(starts, size, strict=True))
+    return rows, columns
 
 
 class CutPaste(PlainGenerator[CutPasteSettings]):
@@ -85,23 +101,6 @@ class CutPaste(PlainGenerator[CutPasteSettings]):
         return finish(destination, image, region, settings, patches=(boxes,))
 
 
-def draw_window(
-    shape: tuple[int, ...], size: tuple[int, int], rng: np.random.Generator
-) -> tuple[slice, slice]:
-    """Return where a patch of size (h, w) lies in an image of shape (H, W), uniformly."""
-    starts = [
-        int(rng.integers(0, side - length + 1)) for side, length in zip(shape, size, strict=True)
-    ]
-    rows, columns = (slice(s, s + length) for s, length in zip(starts, size, strict=True))
-    return rows, columns
-
-
-def box_of(window: tuple[slice, slice]) -> list[int]:
-    """Return a window as a box [x0, y0, x1, y1]."""
-    rows, columns = window
-    return [columns.start, rows.start, columns.stop, rows.stop]
-
-
 def _size(
     shape: tuple[int, ...], settings: CutPasteSettings, rng: np.random.Generator
 ) -> tuple[int, int]:
@@ -113,9 +112,6 @@ def _size(
         int(np.clip(round(height), 1, shape[0])),
         int(np.clip(round(width), 1, shape[1])),
     )
-
-
-_PUBLISHED_SIDE = 256
 
 
 class CutPasteScar(PlainGenerator[ScarSettings]):

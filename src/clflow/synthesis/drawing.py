@@ -1,4 +1,4 @@
-"""An anomaly made again: whether it is the one that the bank holds, bit for bit; its files."""
+"""One anomaly of a bank: drawn from its seed, written, and compared with the files of the bank."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -99,7 +99,7 @@ def read_resized(path: Path, sha256: str, height: int, width: int) -> NDArray[np
     if found != sha256:
         raise DataError(
             f"{path} has changed: its SHA-256 is {found}, the manifest says {sha256}; restore it "
-            "or run the prepare stage again"
+            "or run `dvc repro`"
         )
     image.flags.writeable = False
     return image

@@ -1,4 +1,4 @@
-"""Poisson image interpolation (PII, J. Tan et al. 2021): FPI's squares, blended by gradients."""
+"""Foreign patch and Poisson image interpolation (FPI and PII, J. Tan et al., 2020 and 2021)."""
 
 from typing import Literal
 
@@ -7,7 +7,15 @@ from numpy.typing import NDArray
 
 from clflow.synthesis.blending import interpolate, seamless_clone
 from clflow.synthesis.labels import HalfWidths, LabelKind, LabelSettings, Share, Weights
-from clflow.synthesis.synthetic import PlainGenerator, Synthetic, check_pair, finish
+from clflow.synthesis.synthetic import (
+    Patches,
+    PlainGenerator,
+    Synthetic,
+    Window,
+    box_of,
+    check_pair,
+    finish,
+)
 
 
 class FPISettings(LabelSettings):
@@ -24,9 +32,6 @@ class PIISettings(FPISettings):
 
     clone: Literal["normal", "mixed"] = "mixed"
     despeckle: bool = True
-
-
-Window = tuple[slice, slice]
 
 
 def sample_square(
@@ -48,11 +53,9 @@ def sample_square(
     return spans[0], spans[1]
 
 
-def numbers(window: Window) -> dict[str, list[int]]:
-    """Return the boxes (x0, y0, x1, y1) of a patch that stays in place, for the manifest."""
-    rows, columns = window
-    box = [columns.start, rows.start, columns.stop, rows.stop]
-    return {"source": box, "destination": box}
+def _in_place(window: Window) -> Patches:
+    """Return the boxes of a patch that stays where it was taken, for the manifest."""
+    return ({"source": box_of(window), "destination": box_of(window)},)
 
 
 class FPI(PlainGenerator[FPISettings]):
@@ -82,7 +85,7 @@ class FPI(PlainGenerator[FPISettings]):
         region = np.zeros(destination.shape[:2], bool)
         region[window] = True
         image = interpolate(destination, source, region, factor)
-        return finish(destination, image, region, settings, factor, (numbers(window),))
+        return finish(destination, image, region, settings, factor, _in_place(window))
 
 
 class PII(PlainGenerator[PIISettings]):
@@ -116,4 +119,4 @@ class PII(PlainGenerator[PIISettings]):
             return None
         region = np.zeros(destination.shape[:2], bool)
         region[window] = True
-        return finish(destination, image, region, settings, factor, (numbers(window),))
+        return finish(destination, image, region, settings, factor, _in_place(window))

@@ -1,4 +1,4 @@
-"""Types and base models that the settings of generators share."""
+"""Mask and label of a change, and the settings of both that every generator has."""
 
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -8,7 +8,54 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+LabelKind = Literal["binary", "intensity", "logistic", "continuous"]
+SourceKind = Literal["other", "same", "texture"]
+PasteMode = Literal["normal", "mixed", "swap", "interpolate"]
+
+MEDIAN_REACH = 2
+_MASK_MEDIAN = 2 * MEDIAN_REACH + 1
+_DISK_RADIUS = 5
 _SUM = np.ones((1, 3), np.float32)
+
+
+def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"the lower bound {bounds[0]} exceeds the upper bound {bounds[1]}")
+    return bounds
+
+
+Ascending = AfterValidator(_ascending)
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(gt=0, le=1)]
+HalfWidth = Annotated[float, Field(gt=0, le=0.5)]
+GreyLevel = Annotated[float, Field(ge=0, le=255)]
+HalfWidths = Annotated[tuple[HalfWidth, HalfWidth], Ascending]
+Scales = Annotated[tuple[Positive, Positive], Ascending]
+Shares = Annotated[tuple[Weight, Weight], Ascending]
+Weights = Annotated[tuple[Weight, Weight], Ascending]
+BackgroundLevels = tuple[GreyLevel, GreyLevel]
+
+
+class Frozen(BaseModel):
+    """Settings: unknown keys are refused, nothing changes after construction."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LabelSettings(Frozen):
+    """From changed pixels to mask and label.
+
+    tolerance and logistic_x0 are in grey levels; `despeckle` passes the mask through a 5x5 median,
+    as NSA does, and would erase anomalies of one or two pixels' width.
+    """
+
+    label: LabelKind = "binary"
+    logistic_k: Positive = 1 / 6
+    logistic_x0: NotNegative = 20.0
+    tolerance: NotNegative = 1.0
+    despeckle: bool = False
 
 
 def channel_mean(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -31,13 +78,6 @@ def majority(pixels: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
         borderType=cv2.BORDER_REPLICATE,
     )
     return np.asarray(votes > side * side // 2)
-
-
-LabelKind = Literal["binary", "intensity", "logistic", "continuous"]
-
-MEDIAN_REACH = 2
-_MASK_MEDIAN = 2 * MEDIAN_REACH + 1
-_DISK_RADIUS = 5
 
 
 def mean_change(
@@ -106,47 +146,3 @@ def disk_median(values: NDArray[np.float32], at: NDArray[np.bool_]) -> NDArray[n
 def _disk() -> NDArray[np.bool_]:
     y, x = np.ogrid[-_DISK_RADIUS : _DISK_RADIUS + 1, -_DISK_RADIUS : _DISK_RADIUS + 1]
     return np.asarray(x**2 + y**2 <= _DISK_RADIUS**2)
-
-
-SourceKind = Literal["other", "same", "texture"]
-
-
-def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"the lower bound {bounds[0]} exceeds the upper bound {bounds[1]}")
-    return bounds
-
-
-Ascending = AfterValidator(_ascending)
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(gt=0, le=1)]
-HalfWidth = Annotated[float, Field(gt=0, le=0.5)]
-GreyLevel = Annotated[float, Field(ge=0, le=255)]
-HalfWidths = Annotated[tuple[HalfWidth, HalfWidth], Ascending]
-Scales = Annotated[tuple[Positive, Positive], Ascending]
-Shares = Annotated[tuple[Weight, Weight], Ascending]
-Weights = Annotated[tuple[Weight, Weight], Ascending]
-BackgroundLevels = tuple[GreyLevel, GreyLevel]
-PasteMode = Literal["normal", "mixed", "swap", "interpolate"]
-
-
-class Frozen(BaseModel):
-    """Settings: unknown keys are refused, nothing changes after construction."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LabelSettings(Frozen):
-    """From changed pixels to mask and label.
-
-    tolerance and logistic_x0 are in grey levels; `despeckle` passes the mask through a 5x5 median,
-    as NSA does, and would erase anomalies of one or two pixels' width.
-    """
-
-    label: LabelKind = "binary"
-    logistic_k: Positive = 1 / 6
-    logistic_x0: NotNegative = 20.0
-    tolerance: NotNegative = 1.0
-    despeckle: bool = False

@@ -1,4 +1,4 @@
-"""What generators share whose settings are the stage's, the same for every category."""
+"""A synthetic anomaly, how a generator finishes one, and what plain generators share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from clflow.synthesis.settings import SynthesizeSettings
 
 
+Patches = tuple[dict[str, list[int]], ...]
+Window = tuple[slice, slice]
+Settings = TypeVar("Settings", bound=LabelSettings)
+
+
 @dataclass(frozen=True, eq=False)
 class Synthetic:
     """An image with a synthetic anomaly and where it is.
@@ -37,7 +42,7 @@ class Synthetic:
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     boxes: tuple[Box, ...]
-    patches: tuple[dict[str, list[int]], ...]
+    patches: Patches
     draw_label: Callable[[], NDArray[np.float32]]
 
     @cached_property
@@ -77,7 +82,10 @@ def check_pair(destination: NDArray[np.uint8], source: NDArray[np.uint8]) -> Non
         )
 
 
-Patches = tuple[dict[str, list[int]], ...]
+def box_of(window: Window) -> list[int]:
+    """Return a window as a box [x0, y0, x1, y1]."""
+    rows, columns = window
+    return [columns.start, rows.start, columns.stop, rows.stop]
 
 
 def finish(
@@ -111,18 +119,18 @@ def finish(
     return Synthetic(image, mask, boxes, patches, draw_label)
 
 
-def _window(region: NDArray[np.bool_]) -> tuple[slice, slice]:
+def _window(region: NDArray[np.bool_]) -> Window:
     """Return the part of the image around `region` that medians near it look at."""
     x, y, width, height = cv2.boundingRect(region.astype(np.uint8))
     left, top = max(0, x - MEDIAN_REACH), max(0, y - MEDIAN_REACH)
     return slice(top, y + height + MEDIAN_REACH), slice(left, x + width + MEDIAN_REACH)
 
 
-Settings = TypeVar("Settings", bound=LabelSettings)
-
-
 class PlainGenerator(Generic[Settings]):
-    """Settings of type `model` from `section` of the synthesize settings, patches of `kind`."""
+    """A generator that is set by the stage alone, whatever the category.
+
+    Its settings, of type `model`, are the `section` of the stage's; its patches come from `kind`.
+    """
 
     model: type[Settings]
     section: ClassVar[str]

@@ -1,4 +1,4 @@
-"""Defects of the bolt, made in its shape and finish before it is lit."""
+"""The bolt of the demo and its defects, made in shape and finish before it is lit."""
 
 from dataclasses import dataclass, replace
 

@@ -28,6 +28,7 @@ from clflow.files import atomic_folder, write_bytes
 from clflow.progress import track
 
 Image = NDArray[np.uint8]
+CategoryName = Literal["weave", "washer", "bolt"]
 
 CATEGORIES: dict[str, Category[Any]] = {"weave": WEAVE, "washer": WASHER, "bolt": BOLT}
 
@@ -116,9 +117,6 @@ def render(key: ImageKey, size: int) -> tuple[Image, Image | None]:
     exposure = expose_scene(key, size)
     image = read_out(exposure.defective, exposure.camera, key.generator("sensor"))
     return image, exposure.mask() if key.defect else None
-
-
-CategoryName = Literal["weave", "washer", "bolt"]
 
 
 class DemoSettings(BaseModel):

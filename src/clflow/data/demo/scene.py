@@ -1,4 +1,4 @@
-"""What one category of the demo provides."""
+"""What the scenes of the demo are made of: noise and shapes, surfaces under a lamp, a camera."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Curve = NDArray[np.float64]
+Scene = TypeVar("Scene")
+
+SUPERSAMPLING = 2
 
 
 def as_array(values: NDArray[Any]) -> Array:
@@ -105,9 +108,6 @@ def along_curve(curve: Curve, x: Array, y: Array) -> Array:
         (y - float(curve[0, 1])) * float(chord[1] / squared)
     )
     return along
-
-
-SUPERSAMPLING = 2
 
 
 @dataclass(frozen=True)
@@ -249,9 +249,6 @@ def soft_shadow(cover: Array, light: Light, reach: float, softness: float) -> Ar
     small = cv2.resize(cv2.warpAffine(cover, shift, (size, size)), None, fx=0.25, fy=0.25)
     blurred = cv2.GaussianBlur(small, (0, 0), max(softness * size / 4, 0.3))
     return as_array(cv2.resize(blurred, (size, size), interpolation=cv2.INTER_LINEAR))
-
-
-Scene = TypeVar("Scene")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Defects of the plate, made in its shape and relief before it is lit."""
+"""The washer of the demo and its defects, made in shape and relief before it is lit."""
 
 from dataclasses import dataclass, replace
 
@@ -32,6 +32,7 @@ from clflow.data.demo.scene import (
 
 HOLES = 6
 MARK = "A7-30"
+_WRONG_MARKS = ("A7-80", "A1-30", "47-30", "A7-3", "A7 30", "B7-30", "")
 _LATHE_TABLE = 600
 _CHAMFER = 0.011
 
@@ -201,9 +202,6 @@ def washer_radiance(washer: Washer) -> Array:
     cover = np.clip(depth * washer.size + 0.5, 0, 1)
     metal = shade(surface, washer.light)
     return metal * cover + _ground(washer, cover) * (1 - cover)
-
-
-_WRONG_MARKS = ("A7-80", "A1-30", "47-30", "A7-3", "A7 30", "B7-30", "")
 
 
 def _place(rng: np.random.Generator, washer: Washer, clearance: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Defects of the weave, made in the yarns before they are lit."""
+"""The weave of the demo and its defects, made in the yarns before they are lit."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,6 +30,7 @@ from clflow.data.demo.scene import (
 THREADS = 30
 _TABLE = 64
 _GROUND = -0.75
+_MARGIN = 0.38
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,6 @@ def weave_radiance(weave: Weave) -> Array:
     gloss = np.where(bare, 0, np.float32(0.05))
     surface = Surface(as_array(height / THREADS), albedo, gloss, shininess=12)
     return shade(surface, weave.light)
-
-
-_MARGIN = 0.38
 
 
 def _place(rng: np.random.Generator, weave: Weave) -> tuple[Array, Array]:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +23,46 @@ from clflow.canvas import (
     page,
     write,
 )
-from clflow.data.images import read_image, read_mask, resize_image
+from clflow.data.images import read_image, read_mask
 from clflow.errors import DataError
-from clflow.files import sha256_of
 from clflow.synthesis.bank import rebuild
+from clflow.synthesis.drawing import read_resized
 from clflow.synthesis.rows import BankRow
+
+ROWS = 12
+
+_CAPTION = 144
+_COLUMNS = ("good", "synthetic", "mask", "label", "boxes")
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A row, its saved image and mask, the label that no file keeps, and what it is scaled by."""
+
+    row: BankRow
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    label: NDArray[np.float32]
+    top: float = 1.0
+
+
+def draw_sheet(rows: Sequence[BankRow], root: Path, title: str, count: int = ROWS) -> Picture:
+    """Return the sheet of at most `count` rows, even over the bank and over its generators.
+
+    Colours of the labels run from 0 to 1, or to a generator's highest label where one exceeds 1.
+
+    Raises:
+        DataError: there is no row, or a file is missing or has changed.
+    """
+    if not rows:
+        raise DataError(f"{title} holds no anomaly: there is nothing to show")
+    chosen = [rows[index] for index in even_choice([row.generator for row in rows], count)]
+    shown = _scaled([_load(row, root) for row in chosen])
+    heading = write(
+        [f"{title}: {len(rows)} synthetic anomalies, {len(shown)} shown"], _sheet_width()
+    )
+    lines = [_line(one, root) for one in shown]
+    return framed(below([heading, _header(), *lines]))
 
 
 def even_choice(groups: Sequence[str], count: int) -> list[int]:
@@ -65,56 +99,8 @@ def good_twin(row: BankRow, root: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: it is missing, damaged or has changed.
     """
-    return _read(root / row.destination.path, row.destination.sha256, row.shape)
-
-
-# the anomalies of an image follow each other in a bank
-@lru_cache(maxsize=1)
-def _read(path: Path, sha256: str, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    image = read_image(path)
-    if sha256_of(path) != sha256:
-        raise DataError(
-            f"{path} has changed since the bank was made; restore it or run `dvc repro`"
-        )
-    small = resize_image(image, *shape)
-    small.flags.writeable = False
-    return small
-
-
-ROWS = 12
-
-_CAPTION = 144
-_COLUMNS = ("good", "synthetic", "mask", "label", "boxes")
-
-
-@dataclass(frozen=True, eq=False)
-class _Shown:
-    """A row, its saved image and mask, the label that no file keeps, and what it is scaled by."""
-
-    row: BankRow
-    image: NDArray[np.uint8]
-    mask: NDArray[np.bool_]
-    label: NDArray[np.float32]
-    top: float = 1.0
-
-
-def draw_sheet(rows: Sequence[BankRow], root: Path, title: str, count: int = ROWS) -> Picture:
-    """Return the sheet of at most `count` rows, even over the bank and over its generators.
-
-    Colours of the labels run from 0 to 1, or to a generator's highest label where one exceeds 1.
-
-    Raises:
-        DataError: there is no row, or a file is missing or has changed.
-    """
-    if not rows:
-        raise DataError(f"{title} holds no anomaly: there is nothing to show")
-    chosen = [rows[index] for index in even_choice([row.generator for row in rows], count)]
-    shown = _scaled([_load(row, root) for row in chosen])
-    heading = write(
-        [f"{title}: {len(rows)} synthetic anomalies, {len(shown)} shown"], _sheet_width()
-    )
-    lines = [_line(one, root) for one in shown]
-    return framed(below([heading, _header(), *lines]))
+    good = row.destination
+    return read_resized(root / good.path, good.sha256, *row.shape)
 
 
 def _load(row: BankRow, root: Path) -> _Shown:

@@ -1,4 +1,4 @@
-"""The statistics of anomalies on a terminal."""
+"""Area, regions, contrast, change and place of anomalies: measured, summed up, printed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +19,14 @@ from clflow.synthesis.preview.sheet import good_twin
 from clflow.synthesis.rows import BankRow
 
 ALL = "all"
+
+_COLUMNS = ("images", "area %", "regions", "contrast", "change", "x", "y")
+_NOTE = (
+    "area, contrast, change: median, below it 5 % to 95 %; regions: mean and most; x, y of the "
+    "centre as fractions of the image: mean and standard deviation. In grey levels: contrast is a "
+    "region's mean against that of a ring around it, change is the difference from the good image "
+    "inside the mask."
+)
 
 # of the image side: 8 pixels of 256
 _RING_WIDTH = 1 / 32
@@ -145,15 +153,6 @@ def _region_contrast(
         return np.nan
     pixels = image[window]
     return float(np.abs(pixels[inside].mean(axis=0) - pixels[ring].mean(axis=0)).mean())
-
-
-_COLUMNS = ("images", "area %", "regions", "contrast", "change", "x", "y")
-_NOTE = (
-    "area, contrast, change: median, below it 5 % to 95 %; regions: mean and most; x, y of the "
-    "centre as fractions of the image: mean and standard deviation. In grey levels: contrast is a "
-    "region's mean against that of a ring around it, change is the difference from the good image "
-    "inside the mask."
-)
 
 
 def print_statistics(console: Console, title: str, statistics: pd.DataFrame) -> None:
