@@ -15,13 +15,19 @@ from clflow.report.tables import Sources
 from clflow.study.settings import StudySettings
 
 DATASET = "mvtec_ad"
+
+
+def folders(*categories: str, dataset: str = DATASET) -> dict[str, str]:
+    """Return where the download stage puts categories."""
+    return {name: f"data/raw/{dataset}/images/{name}" for name in categories}
+
+
 STUDY = StudySettings(
     name="small",
     dataset=DATASET,
     layout="mvtec_ad",
-    root="data/raw/mvtec_ad",
     index="data/raw/mvtec_ad/source.json",
-    categories=("metal_nut", "bottle"),
+    categories=folders("metal_nut", "bottle"),
     methods=("clflow", "fast_flow"),
     seeds=(0, 1),
 )

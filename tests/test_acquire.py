@@ -22,8 +22,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def fetch(dataset: str, settings: DownloadSettings, root: str | None = None) -> None:
-    acquire(dataset, Path(root or f"data/raw/{dataset}/images"), settings)
+def fetch(dataset: str, settings: DownloadSettings, *own: str) -> None:
+    acquire(dataset, [Path(folder) for folder in own], settings)
 
 
 def record(dataset: str) -> Path:
@@ -157,7 +157,7 @@ def test_own_folder_is_noted_and_only_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("root", ["absent", "params.yaml"])
 def test_own_folder_must_exist(root: str) -> None:
     Path("params.yaml").touch()
-    with pytest.raises(DataError, match=rf"study\.root '{root}' is no folder; give the folder"):
+    with pytest.raises(DataError, match=rf"study\.categories: '{root}' is no folder; give"):
         fetch("parts", DownloadSettings(), root)
     assert not record("parts").exists()
 

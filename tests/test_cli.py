@@ -1,4 +1,3 @@
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,9 +7,11 @@ from typing import NamedTuple
 
 import pytest
 from builders import flat_category, mvtec_category
+from ruamel.yaml import YAML
 
 from clflow import progress
 from clflow.cli import main as cli
+from clflow.pipeline.params import Params, load_params
 from clflow.settings import read_params
 
 PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
@@ -23,7 +24,7 @@ class Outcome(NamedTuple):
 
 
 def with_wrong_digits() -> str:
-    return re.sub("digits: .*", "digits: many", PARAMS)
+    return PARAMS.replace("tabulate: {}", "tabulate: {digits: many}")
 
 
 Command = Callable[..., Outcome]
@@ -54,7 +55,8 @@ def test_use_writes_the_study_and_says_what_is_next(clflow: Command) -> None:
     assert "1 categories, methods clflow, seeds 4; images from parts" in outcome.out
     assert outcome.out.endswith("now run: dvc repro\n")
     study = read_params()["study"]
-    assert (study["categories"], study["methods"], study["seeds"]) == (["gear"], ["clflow"], [4])
+    assert (study["categories"], study["methods"]) == ({"gear": "parts/gear"}, ["clflow"])
+    assert study["seeds"] == [4]
     assert clflow("study", "check") == (0, "params.yaml is valid\n", "")
 
 
@@ -89,13 +91,32 @@ def test_use_refuses_to_write_a_file_that_would_not_be_valid(clflow: Command) ->
 
 
 def test_check_lists_all_that_is_wrong(clflow: Command) -> None:
-    wrong = with_wrong_digits().replace("\n  seed:", "\n  sede:")
+    wrong = with_wrong_digits().replace("prepare: {}", "prepare: {sede: 1}")
+    wrong = wrong.replace("  generator: nsa", "  generator: nas")
     Path("params.yaml").write_text(wrong, encoding="utf-8")
     code, out, err = clflow("study", "check")
     assert (code, out) == (1, "")
     assert err.startswith("error: params.yaml has 3 problems:\n")
-    for path in ("prepare.sede: unknown key; did you mean 'seed'?", "synthesize.sede", "tabulate"):
+    for path in ("prepare.sede: unknown key; did you mean 'seed'?", "synthesize.gen", "tabulate"):
         assert f"\n  {path}" in err
+
+
+def test_settings_are_listed_and_those_of_params_marked(clflow: Command) -> None:
+    text = PARAMS.replace("clflow: {}", "clflow: {flow: {steps: 4}}")
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    code, out, _ = clflow("study", "show", "--settings")
+    assert code == 0
+    listed = YAML(typ="safe").load(out)
+    assert Params.model_validate(listed).study == load_params().study
+    assert listed["train"]["clflow"]["flow"]["steps"] == 4
+    marked = {
+        line.split(":")[0].strip() for line in out.splitlines() if line.endswith("params.yaml")
+    }
+    assert {"name", "generator", "steps", "points"} <= marked
+    assert not {"digits", "per_image", "kernels"} & marked
+    code, own, _ = clflow("study", "show", "--settings", "clflow")
+    assert (code, YAML(typ="safe").load(own)) == (0, {"clflow": listed["train"]["clflow"]})
+    assert clflow("study", "show", "--settings", "clfow").err.startswith("error: unknown method")
 
 
 @pytest.mark.parametrize("command", ["use demo", "check", "show", "save mine"])

@@ -32,7 +32,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     return Job(
         study=tiny_study.STUDY,
         dataset="mine",
-        root=str(tiny_study.ROOT),
+        root=tiny_study.ROOT,
         category=tiny_study.CATEGORY,
         method=tiny_study.METHOD,
         settings=tiny_study.fastflow_settings(),

@@ -63,9 +63,9 @@ class Study:
             name="small",
             dataset="mine",
             layout="mvtec_ad",
-            root=str(ROOT),
+            source="folder",
             index="index",
-            categories=("widget",),
+            categories={"widget": str(ROOT / "widget")},
             methods=("plain", "bright"),
             seeds=SEEDS,
         )

@@ -2,13 +2,14 @@
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from pydantic import ValidationError
-from run_files import STUDY, scores_of, sources_of, write_run, write_scores
+from run_files import STUDY, folders, scores_of, sources_of, write_run, write_scores
 
 from clflow.report import literature
 from clflow.report.evidence import Report
@@ -20,35 +21,40 @@ from clflow.study.settings import StudySettings
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro_30")
 SETTINGS = TabulateSettings(metrics=METRICS, resamples=100)
-TRAIN = {
-    "x": {"backbone": {"name": "efficientnet_lite0"}, "image_size": 256},
-    "family": {"y": {"backbone": {"name": "wide_resnet50_2"}, "image_size": 224}},
+SETUPS = {
+    "x": {"backbone": "efficientnet_lite0", "image_size": 256},
+    "family.y": {"backbone": "wide_resnet50_2", "image_size": 224},
 }
 ALL_MVTEC = sorted(literature.categories_of("mvtec_ad"))
 
 
 def write_study(
-    folder: Path, categories: list[str], dataset: str = "mvtec_ad", **changes: Any
+    folder: Path,
+    categories: list[str],
+    dataset: str = "mvtec_ad",
+    setups: Mapping[str, Any] = SETUPS,
+    **changes: Any,
 ) -> tuple[StudySettings, Sources]:
     """Write two methods with an image AUROC of 0.9, and 0.5 of every other metric."""
     results = folder / "results/runs/small"
     sources = sources_of(results)
     for category in categories:
         for method in ("x", "family.y"):
-            write_run(results, method, category, {0: {"image_auroc": 0.9}}, dataset=dataset)
+            own = {"dataset": dataset, "setup": setups.get(method, {})}
+            write_run(results, method, category, {0: {"image_auroc": 0.9}}, **own)
             write_scores(sources.scores, method, category, 0, scores_of(0.9))
-    fields = {"categories": tuple(categories), "methods": ("x", "family.y"), "seeds": (0,)}
-    own = {"dataset": dataset, "root": f"data/raw/{dataset}"}
-    return STUDY.model_copy(update=fields | own | changes), sources
+    fields = {"categories": folders(*categories, dataset=dataset), "dataset": dataset}
+    fields |= {"methods": ("x", "family.y"), "seeds": (0,)}
+    return STUDY.model_copy(update=fields | changes), sources
 
 
 def report_of(folder: Path, categories: list[str], **changes: Any) -> Report:
-    return read_report(*write_study(folder, categories, **changes), SETTINGS, TRAIN)
+    return read_report(*write_study(folder, categories, **changes), SETTINGS)
 
 
 def texts_of(folder: Path, categories: list[str], **changes: Any) -> tuple[str, str]:
     study, sources = write_study(folder, categories, **changes)
-    write_tables(study, sources, SETTINGS, folder / "tables", TRAIN)
+    write_tables(study, sources, SETTINGS, folder / "tables")
     markdown, latex = ((folder / f"tables/summary.{kind}").read_text() for kind in ("md", "tex"))
     return re.sub(r" +", " ", markdown), latex
 
@@ -167,7 +173,7 @@ def test_values_of_leaderboards_are_marked_and_called_so(tmp_path: Path) -> None
 
 
 def test_reasons_tell_methods_apart(tmp_path: Path) -> None:
-    table = report_of(tmp_path, ["bottle"], root="/data/own").published
+    table = report_of(tmp_path, ["bottle"], source="folder").published
     own = pick(table, published="PaDiM (xiahaifeng1995)", metric="image_auroc")
     reasons = dict(zip(own["method"], own["reason"], strict=True))
     assert reasons["x"] == (
@@ -185,7 +191,7 @@ def test_reasons_tell_methods_apart(tmp_path: Path) -> None:
 
 
 def test_settings_that_are_not_stated_are_called_so(tmp_path: Path) -> None:
-    report = read_report(*write_study(tmp_path, ["bottle"]), SETTINGS)
+    report = read_report(*write_study(tmp_path, ["bottle"], setups={}), SETTINGS)
     own = pick(report.published, published="PaDiM (xiahaifeng1995)")
     assert own["reason"].str.startswith("backbone wide_resnet50_2, ours not stated; ").all()
 
@@ -235,10 +241,14 @@ def test_the_same_network_differs_in_less(
     tmp_path: Path, dataset: str, categories: list[str], lists: str
 ) -> None:
     study, sources = write_study(tmp_path, categories, dataset=dataset, methods=("nsa", "x"))
-    write_run(sources.results, "nsa", categories[0], {0: {"image_auroc": 0.9}}, dataset=dataset)
-    write_scores(sources.scores, "nsa", categories[0], 0, scores_of(0.9))
-    train = TRAIN | {"nsa": {"image_size": 256}}
-    table = read_report(study, sources, SETTINGS, train).published
+
+    def report(size: int) -> pd.DataFrame:
+        own = {"dataset": dataset, "setup": {"backbone": "own", "image_size": size}}
+        write_run(sources.results, "nsa", categories[0], {0: {"image_auroc": 0.9}}, **own)
+        write_scores(sources.scores, "nsa", categories[0], 0, scores_of(0.9))
+        return read_report(study, sources, SETTINGS).published
+
+    table = report(256)
     own = pick(table, published="NSA (logistic)", metric="image_auroc")
     reasons = dict(zip(own["method"], own["reason"], strict=True))
     assert reasons["nsa"] == (
@@ -246,7 +256,7 @@ def test_the_same_network_differs_in_less(
         f"train on all and shrink by Lanczos{lists}"
     )
     assert reasons["x"].startswith("backbone resnet18, ours efficientnet_lite0; an encoder-decoder")
-    small = read_report(study, sources, SETTINGS, TRAIN | {"nsa": {"image_size": 128}}).published
+    small = report(128)
     own = pick(small, published="NSA (logistic)", metric="image_auroc", method="nsa")
     assert own["reason"].str.startswith("input size 256, ours 128; ours holds out").all()
 
@@ -297,7 +307,7 @@ def test_ours_that_is_undefined_or_failed_keeps_its_row(tmp_path: Path) -> None:
     study, sources = write_study(tmp_path, ["bottle", "screw"])
     write_run(sources.results, "x", "bottle", {0: {"image_auroc": 0.9, "pixel_auroc": None}})
     (sources.results / "family.y/screw.json").unlink()
-    write_tables(study, sources, SETTINGS, tmp_path / "tables", TRAIN)
+    write_tables(study, sources, SETTINGS, tmp_path / "tables")
     text = re.sub(r" +", " ", (tmp_path / "tables/summary.md").read_text())
     assert "| bottle | NSA (logistic) | 0.983 ± 0.001 | – | 0.500 (-0.483) |" in text
     assert "| screw | NSA (logistic) | 0.902 ± 0.014 | 0.900 (-0.002) | – † |" in text

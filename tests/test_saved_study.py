@@ -9,11 +9,12 @@ from measured import write_cost, write_selection_bias
 from ruamel.yaml import YAML
 from run_files import scores_of, write_scores
 
+from clflow.detectors.registry import find_method
 from clflow.errors import SettingsError, StorageError
 from clflow.files import write_json
 from clflow.metrics.registry import METRICS
 from clflow.pipeline import saved as saved_module
-from clflow.pipeline.saved import save_study
+from clflow.pipeline.saved import Finished, save_study
 from clflow.report.diagnosis import Places
 from clflow.report.intervals import interval_table
 from clflow.report.results import csv_text, load_results
@@ -26,14 +27,15 @@ STUDY: dict[str, Any] = {
     "name": "small",
     "dataset": "own",
     "layout": "folder",
-    "root": "/srv/secret/images",
+    "source": "folder",
     "index": "data/raw/own/source.json",
-    "categories": ["bolt", "washer"],
+    "categories": {"bolt": "/srv/secret/bolt", "washer": "/srv/secret/washer"},
     "methods": ["fastflow", "clflow"],
     "seeds": [0, 1],
+    "step_fraction": 1.0,
 }
 TABULATE: dict[str, Any] = {"metrics": ["image_ap"], "resamples": 200}
-KINDS = {".csv", ".md", ".tex", ".json", ".yaml"}
+KINDS = {".lock", ".csv", ".md", ".tex", ".json", ".yaml"}
 
 
 def write_run(results: Path, method: str, category: str) -> None:
@@ -57,7 +59,7 @@ def write_run(results: Path, method: str, category: str) -> None:
 
 
 def write_params(path: Path, **study: Any) -> None:
-    train = {"clflow": {"weights": "C:\\models\\net.pth", "epochs": 3}}
+    train = {"fastflow": {}, "clflow": {"backbone": {"weights": "C:\\models\\net.pth"}}}
     with path.open("w") as file:
         sections = {"study": STUDY | study, "train": train, "evaluate": {"worst": 4}}
         YAML().dump(sections | {"tabulate": TABULATE}, file)
@@ -77,21 +79,24 @@ def root(tmp_path: Path) -> Path:
     settings = TabulateSettings.model_validate(TABULATE)
     write_tables(study, sources, settings, tmp_path / "tables")
     (tmp_path / "tables" / "map.png").write_bytes(b"pixels")
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
     return tmp_path
 
 
-def save(root: Path, name: str = "first", *, replace: bool = False) -> Path:
-    return save_study(
-        name,
-        root / "tables",
-        root / "results" / "runs" / "small",
+def finished(root: Path) -> Finished:
+    return Finished(
         root / "params.yaml",
-        root / "results" / "studies",
-        "dvc repro on a laptop",
-        scores=root / "scores" / "small",
-        diagnoses=Places(root / "results/cost/small", root / "results/selection_bias/small"),
-        replace=replace,
+        root / "tables",
+        root / "results/runs/small",
+        root / "scores/small",
+        Places(root / "results/cost/small", root / "results/selection_bias/small"),
+        root / "dvc.lock",
     )
+
+
+def save(root: Path, name: str = "first", *, replace: bool = False) -> Path:
+    studies = root / "results" / "studies"
+    return save_study(name, studies, finished(root), "dvc repro on a laptop", replace=replace)
 
 
 def test_only_the_numbers_of_the_study_are_saved(root: Path) -> None:
@@ -100,6 +105,7 @@ def test_only_the_numbers_of_the_study_are_saved(root: Path) -> None:
     assert folder == root / "results" / "studies" / "first"
     assert saved == [
         "comparisons.csv",
+        "dvc.lock",
         "environment.json",
         "intervals.csv",
         "published.csv",
@@ -171,28 +177,34 @@ def test_scores_that_are_too_large_are_left_out_and_named(
 
 def test_settings_are_saved_without_machine_paths(root: Path) -> None:
     saved = YAML(typ="safe").load(save(root) / "study.yaml")
-    assert saved == {
-        "study": STUDY | {"root": "images"},
-        "train": {"clflow": {"weights": "net.pth", "epochs": 3}},
-        "tabulate": TABULATE,
-    }
+    assert saved["study"] == STUDY | {"categories": {"bolt": "bolt", "washer": "washer"}}
+    assert saved["tabulate"] == TabulateSettings(**TABULATE).model_dump(mode="json")
+
+
+def test_the_complete_settings_of_each_method_are_saved(root: Path) -> None:
+    train = YAML(typ="safe").load(save(root) / "study.yaml")["train"]
+    complete = {name: find_method(name).complete({}) for name in STUDY["methods"]}
+    assert train["clflow"]["backbone"].pop("weights") == "net.pth"
+    complete["clflow"]["backbone"].pop("weights")
+    assert train == complete
 
 
 @pytest.mark.parametrize(
     ("path", "saved"),
     [
-        pytest.param("data/raw/own", "data/raw/own", id="inside the repository"),
-        pytest.param("/srv/own", "own", id="absolute"),
-        pytest.param("../shared/own", "own", id="above the repository"),
-        pytest.param("~/own", "own", id="below the home folder"),
-        pytest.param("D:\\images\\own", "own", id="absolute on Windows"),
+        pytest.param("own/bolt", "own/bolt", id="inside the repository"),
+        pytest.param("/srv/own/bolt", "bolt", id="absolute"),
+        pytest.param("../shared/own/bolt", "bolt", id="above the repository"),
+        pytest.param("~/own/bolt", "bolt", id="below the home folder"),
     ],
 )
-def test_root_is_saved_as_its_name_unless_it_is_in_the_repository(
+def test_folder_is_saved_as_its_name_unless_it_is_in_the_repository(
     root: Path, path: str, saved: str
 ) -> None:
-    write_params(root / "params.yaml", root=path)
-    assert YAML(typ="safe").load(save(root) / "study.yaml")["study"]["root"] == saved
+    folders = STUDY["categories"] | {"bolt": path}
+    write_params(root / "params.yaml", categories=folders)
+    kept = YAML(typ="safe").load(save(root) / "study.yaml")["study"]["categories"]
+    assert kept == {"bolt": saved, "washer": "washer"}
 
 
 def test_the_environment_names_versions_but_no_machine(root: Path) -> None:
@@ -237,7 +249,7 @@ def test_an_unfinished_study_is_refused(root: Path, missing: str) -> None:
 
 
 def test_a_study_without_its_scores_is_refused(root: Path) -> None:
-    (root / "scores/small/clflow/washer/seed-1.parquet").unlink()
+    (root / "scores/small/washer/clflow/seed-1.parquet").unlink()
     with pytest.raises(SettingsError, match=r"'small' is not finished: cannot read raw scores"):
         save(root)
     assert not (root / "results" / "studies").exists()
@@ -248,7 +260,7 @@ def test_a_study_with_a_failed_training_is_finished(root: Path) -> None:
     run = json.loads(path.read_text())
     run["seeds"]["1"], run["failures"] = dict.fromkeys(METRICS), {"1": "it diverged"}
     write_json(path, run)
-    (root / "scores/small/clflow/washer/seed-1.parquet").unlink()
+    (root / "scores/small/washer/clflow/seed-1.parquet").unlink()
     sources = Sources(root / "results/runs/small", root / "scores/small")
     settings = TabulateSettings.model_validate(TABULATE)
     write_tables(StudySettings.model_validate(STUDY), sources, settings, root / "tables")
@@ -264,7 +276,9 @@ def test_a_study_with_a_failed_training_is_finished(root: Path) -> None:
     [
         pytest.param({"seeds": [0]}, id="other seeds"),
         pytest.param({"methods": ["clflow"]}, id="other methods"),
-        pytest.param({"categories": ["washer", "bolt"]}, id="another order"),
+        pytest.param(
+            {"categories": dict(reversed(STUDY["categories"].items()))}, id="another order"
+        ),
     ],
 )
 def test_tables_of_other_settings_are_refused(root: Path, change: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ def params() -> dict[str, Any]:
 def put(params: dict[str, Any], path: str, value: object) -> None:
     *parents, key = path.split(".")
     for part in parents:
-        params = params[part]
+        params = params.setdefault(part, {})
     params[key] = value
 
 
@@ -50,7 +50,7 @@ def test_all_problems_are_listed_at_once(params: dict[str, Any]) -> None:
     put(params, "train.clflow.score.kind", "loud")
     put(params, "train.fastflow.training.steps", None)
     put(params, "evaluate.worst", -1)
-    del params["tabulate"]
+    put(params, "tabulate", 3)
     paths = [line.split(": ")[0] for line in problems(params)]
     assert paths == [
         "study.seeds",
@@ -91,9 +91,14 @@ def test_all_problems_are_listed_at_once(params: dict[str, Any]) -> None:
             "(it is 3)",
             id="value-for-keys",
         ),
-        pytest.param("tabulate", None, "tabulate: missing section", id="empty-section"),
+        pytest.param("study", None, "study.name: missing", id="empty-study"),
         pytest.param("prepare", 3, "prepare: must hold keys (it is 3)", id="section-is-a-number"),
-        pytest.param("train", None, "train: missing section", id="no-methods"),
+        pytest.param(
+            "train",
+            None,
+            "train.fastflow: missing section; study.methods names it: write `{}` for its defaults",
+            id="no-methods",
+        ),
         pytest.param("train", [1], "train: must hold keys (it is [1])", id="train-is-a-list"),
         pytest.param(
             "train.clflow", "x", "train.clflow: must hold keys (it is 'x')", id="method-is-a-word"
@@ -131,8 +136,8 @@ def test_all_problems_are_listed_at_once(params: dict[str, Any]) -> None:
             id="mixture-of-a-mixture",
         ),
         pytest.param(
-            "synthesize.mixture.nsa",
-            0,
+            "synthesize.mixture",
+            {"nsa": 0},
             "synthesize.mixture.nsa: Input should be greater than 0 (it is 0)",
             id="weight-of-nothing",
         ),
@@ -203,7 +208,9 @@ def test_every_generator_may_be_chosen(params: dict[str, Any], name: str) -> Non
 def test_method_of_the_study_needs_its_section(params: dict[str, Any]) -> None:
     put(params, "study.methods", ["fastflow", "clflow"])
     del params["train"]["clflow"]
-    assert problems(params) == ["train.clflow: missing section; study.methods names it"]
+    assert problems(params) == [
+        "train.clflow: missing section; study.methods names it: write `{}` for its defaults"
+    ]
 
 
 def test_a_method_may_leave_keys_to_its_defaults(params: dict[str, Any]) -> None:

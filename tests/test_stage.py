@@ -1,4 +1,3 @@
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from clflow import progress
 from clflow.device import core_count, worker_count
 from clflow.errors import DataError, SettingsError
 from clflow.pipeline.stage import stage
+from clflow.settings import read_params
 
 PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
 
@@ -21,9 +21,9 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_stage_has_the_study_and_all_sections() -> None:
-    with stage() as (study, params):
-        assert study.model_dump(mode="json") == params["study"]
-        assert "tabulate" in params
+    with stage() as params:
+        assert params.study.model_dump(mode="json") == read_params()["study"]
+        assert params.tabulate.digits == 3
 
 
 def test_stage_shows_its_progress(
@@ -39,7 +39,7 @@ def test_stage_shows_its_progress(
 def test_slip_in_any_section_ends_every_stage_at_once(
     params: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params.write_text(re.sub("digits: .*", "digits: many", PARAMS), encoding="utf-8")
+    params.write_text(PARAMS.replace("tabulate: {}", "tabulate: {digits: many}"), encoding="utf-8")
     with pytest.raises(SystemExit) as caught, stage():
         pytest.fail("the stage started")
     assert caught.value.code == 1

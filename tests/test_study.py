@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from builders import btad_category, flat_category, mvtec_category, visa_dataset
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from clflow.data.catalog import dataset_names, load_dataset
 from clflow.data.layouts import find_images
@@ -16,6 +17,17 @@ from clflow.settings import read_params
 from clflow.study.settings import StudySettings
 
 PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
+
+
+def folders(root: Path, *categories: str) -> dict[str, str]:
+    return {name: (root / name).as_posix() for name in categories}
+
+
+def between(text: str, section: str) -> str:
+    """Return the lines of a section, and the comments below it."""
+    found = re.search(rf"^{section}:.*?(?=^[a-z])", text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found.group(0)
 
 
 @pytest.fixture
@@ -32,9 +44,8 @@ def test_preset_of_a_data_set_is_all_of_it(name: str) -> None:
         name=name,
         dataset=name,
         layout=dataset.layout,
-        root=f"data/raw/{name}/images",
         index=study.index,
-        categories=dataset.categories,
+        categories={each: f"data/raw/{name}/images/{each}" for each in dataset.categories},
         methods=METHOD_ORDER,
         seeds=DEFAULT_SEEDS,
         step_fraction=1.0,
@@ -54,8 +65,9 @@ def test_index_is_what_decides_the_manifest(name: str, index: str) -> None:
 
 def test_demo_is_laid_out_like_mvtec_ad() -> None:
     study = build_study("demo", Choice())
-    assert (study.layout, study.root) == ("mvtec_ad", "data/raw/demo/images")
-    assert study.categories == ("weave", "washer", "bolt")
+    assert (study.layout, study.source) == ("mvtec_ad", "download")
+    assert study.category_names == ("weave", "washer", "bolt")
+    assert study.root_of("bolt") == Path("data/raw/demo/images")
 
 
 def test_every_preset_is_tested() -> None:
@@ -72,7 +84,7 @@ def test_ablation_is_the_method_and_all_its_variants(
     preset: str, own: str, baseline: str | None, tmp_path: Path
 ) -> None:
     mvtec_category(tmp_path, "bottle", train=1, good=1)
-    study = build_study(preset, Choice(root=tmp_path))
+    study = build_study(preset, Choice(roots=(tmp_path,)))
     assert (study.name, study.dataset, study.seeds) == (preset, "mvtec_ad", (0, 1, 2))
     variants = [name for name in METHODS if name.startswith(f"ablation.{own}_")]
     assert len(variants) > 4
@@ -91,7 +103,8 @@ def test_variant_differs_from_its_method(name: str) -> None:
 def test_choice_replaces_the_presets_own() -> None:
     choice = Choice(categories=("tile", "grid"), methods=("clflow",), seeds=(7,))
     study = build_study("mvtec_ad", choice)
-    assert (study.categories, study.methods, study.seeds) == (("tile", "grid"), ("clflow",), (7,))
+    assert study.category_names == ("tile", "grid")
+    assert (study.methods, study.seeds) == (("clflow",), (7,))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +116,7 @@ def test_choice_replaces_the_presets_own() -> None:
         ),
         pytest.param("demo", Choice(categories=("bottle",)), "allowed are bolt, washer", id="demo"),
         pytest.param("demo", Choice(methods=("clfow",)), "'clfow': did you mean 'clflow'", id="m"),
-        pytest.param("demo", Choice(root=Path()), "takes no --root", id="demo-root"),
+        pytest.param("demo", Choice(roots=(Path(),)), "takes no --root", id="demo-root"),
         pytest.param("folder", Choice(), "needs --root DIR", id="folder-without-root"),
         pytest.param("table", Choice(), "'table' needs --root DIR", id="table-without-root"),
         pytest.param("chest_xray", Choice(), "needs --root DIR", id="chest-without-root"),
@@ -122,18 +135,18 @@ def test_choice_that_cannot_be(preset: str, choice: Choice, message: str) -> Non
 def test_catalogued_data_set_elsewhere_has_the_categories_found_there(tmp_path: Path) -> None:
     for name in ("bottle", "grid"):
         mvtec_category(tmp_path, name, train=1, good=1)
-    study = build_study("mvtec_ad", Choice(root=tmp_path))
-    assert study.categories == ("bottle", "grid")
-    assert study.root == tmp_path.as_posix()
+    study = build_study("mvtec_ad", Choice(roots=(tmp_path,)))
+    assert study.categories == folders(tmp_path, "bottle", "grid")
+    assert study.source == "folder"
     assert study.index == "data/raw/mvtec_ad/source.json"
     with pytest.raises(SettingsError, match="allowed are bottle, grid"):
-        build_study("mvtec_ad", Choice(root=tmp_path, categories=("tile",)))
+        build_study("mvtec_ad", Choice(roots=(tmp_path,), categories=("tile",)))
 
 
 def test_visa_elsewhere_is_decided_by_its_own_table(tmp_path: Path) -> None:
     visa_dataset(tmp_path, "candle", train=1)
-    study = build_study("visa", Choice(root=tmp_path))
-    assert (study.categories, study.layout) == (("candle",), "visa")
+    study = build_study("visa", Choice(roots=(tmp_path,)))
+    assert (study.categories, study.layout) == (folders(tmp_path, "candle"), "visa")
     assert Path(study.index) == tmp_path / "split_csv/1cls.csv"
     assert Path(study.index).is_file()
 
@@ -142,17 +155,16 @@ def test_visa_elsewhere_is_decided_by_its_own_table(tmp_path: Path) -> None:
 def test_root_without_categories_is_refused(preset: str, tmp_path: Path) -> None:
     for root, message in ((tmp_path, "no category in"), (tmp_path / "absent", "no data folder")):
         with pytest.raises(DataError, match=message):
-            build_study(preset, Choice(root=root, categories=("any",)))
+            build_study(preset, Choice(roots=(root,), categories=("any",)))
 
 
 def test_own_folder_that_holds_categories(tmp_path: Path) -> None:
     root = tmp_path / "my parts (2024)"
     flat_category(root, "gear", good=1)
     mvtec_category(root, "axle", train=1, good=1)
-    study = build_study("folder", Choice(root=root))
+    study = build_study("folder", Choice(roots=(root,)))
     assert (study.name, study.dataset, study.layout) == ("my_parts_2024", study.name, "folder")
-    assert study.categories == ("axle", "gear")
-    assert study.root == root.as_posix()
+    assert study.categories == folders(root, "axle", "gear")
     assert study.index == "data/raw/my_parts_2024/source.json"
 
 
@@ -171,23 +183,23 @@ def test_own_folder_that_is_the_one_category(
     monkeypatch.chdir(tmp_path)
     flat_category(Path("parts"), "gear", good=1)
     Path("link").symlink_to("parts/gear")
-    study = build_study("folder", Choice(root=Path(given.format(here=tmp_path))))
-    assert (study.name, study.categories) == ("gear", ("gear",))
-    assert study.root == expected.format(here=tmp_path)
-    assert (Path(study.root) / "gear" / "good").is_dir()
-    assert find_images(Path(study.root), "gear", study.layout)
+    study = build_study("folder", Choice(roots=(Path(given.format(here=tmp_path)),)))
+    root = expected.format(here=tmp_path)
+    assert (study.name, study.categories) == ("gear", {"gear": f"{root}/gear"})
+    assert study.root_of("gear") == Path(root)
+    assert find_images(Path(root), "gear", study.layout)
 
 
 def test_own_folder_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(flat_category(tmp_path, "gear", good=1))
-    study = build_study("folder", Choice(root=Path()))
-    assert (study.root, study.categories) == ("..", ("gear",))
+    study = build_study("folder", Choice(roots=(Path(),)))
+    assert study.categories == {"gear": "../gear"}
 
 
 @pytest.mark.parametrize("name", ["demo", "mvtec_ad", "visa", "rcxr"])
 def test_own_folder_never_takes_the_place_of_a_known_data_set(name: str, tmp_path: Path) -> None:
     flat_category(tmp_path / name, "gear", good=1)
-    assert build_study("folder", Choice(root=tmp_path / name)).dataset == f"own_{name}"
+    assert build_study("folder", Choice(roots=(tmp_path / name,))).dataset == f"own_{name}"
 
 
 @pytest.mark.parametrize("preset", ["demo", *dataset_names()])
@@ -199,13 +211,14 @@ def test_rewritten_study_reads_back_and_all_else_stays(preset: str, params: Path
     check_params(written)
     old, new = PARAMS.split("study:\n"), params.read_text(encoding="utf-8").split("study:\n")
     assert new[0] == old[0]
-    assert new[1].partition("download:")[2] == old[1].partition("download:")[2]
+    for section in ("download", "selection_bias"):
+        assert between(new[1], section) == between(old[1], section)
     assert "  seeds: [3, 1, 2]\n" in new[1]
 
 
 def test_names_that_look_like_numbers_stay_names(params: Path) -> None:
     rewrite_study(params, build_study("btad", Choice()))
-    assert read_params(params)["study"]["categories"] == ["01", "02", "03"]
+    assert list(read_params(params)["study"]["categories"]) == ["01", "02", "03"]
 
 
 UNTIDY = """\
@@ -221,12 +234,11 @@ study: # here
   dataset: "demo"
   # where the images are
   layout: mvtec_ad
-  root: data/raw/demo/images
-
   index: data/raw/demo/source.json
+
   categories:
-  - weave
-  - bolt
+    weave: data/raw/demo/images/weave
+    bolt: data/raw/demo/images/bolt
   methods: [fastflow]   # one
   seeds: [0]
 
@@ -258,7 +270,7 @@ def test_comments_and_other_layouts_survive(params: Path) -> None:
     assert "# where the images are" in study
     assert "\n# about the rest" in study
     assert "methods: [fastflow]   # one" in study
-    assert "- washer" in study
+    assert "washer: data/raw/demo/images/washer" in study
     assert "seeds: [4, 5]" in study
 
 
@@ -276,15 +288,18 @@ def test_study_as_the_last_section(params: Path) -> None:
     params.write_text(f"{head}download:{others}study:\n{section}", encoding="utf-8")
     rewrite_study(params, build_study("btad", Choice()))
     text = params.read_text(encoding="utf-8")
-    assert text.startswith(f"{head}download:{others}study:\n")
+    assert text.startswith(f"{head}download:{others}".partition("train:")[0])
+    assert text.index("study:\n") > text.index("tabulate:")
     assert read_params(params)["study"]["name"] == "btad"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(re.sub("digits: .*", "digits: many", PARAMS), "digits", id="elsewhere"),
-        pytest.param(PARAMS.replace("  clflow:\n", "  clflwo:\n"), "train", id="method"),
+        pytest.param(
+            PARAMS.replace("tabulate: {}", "tabulate: {digits: many}"), "digits", id="elsewhere"
+        ),
+        pytest.param(PARAMS.replace("  clflow: {}\n", "  clflwo: {}\n"), "train", id="method"),
         pytest.param(PARAMS.replace("study:\n", "study:\n  nmae: x\n"), "nmae", id="in-the-study"),
         pytest.param(PARAMS.replace("study:", "sutdy:"), "no study section", id="no-study"),
         pytest.param("study: [", "not valid YAML", id="no-yaml"),
@@ -310,12 +325,14 @@ def test_missing_file(tmp_path: Path) -> None:
     [
         pytest.param("name", "../up", id="path"),
         pytest.param("name", "", id="empty"),
-        pytest.param("categories", [], id="no-category"),
-        pytest.param("categories", ["a/b"], id="nested-category"),
+        pytest.param("categories", {}, id="no-category"),
+        pytest.param("categories", ["weave"], id="category-without-folder"),
+        pytest.param("categories", {"a/b": "parts/a/b"}, id="nested-category"),
+        pytest.param("categories", {"a": "parts/b"}, id="category-of-another-name"),
         pytest.param("methods", ["clflow", "clflow"], id="method-twice"),
         pytest.param("seeds", [2**63], id="seed-beyond-64-bits"),
         pytest.param("seeds", [0.5], id="fraction"),
-        pytest.param("root", "", id="no-root"),
+        pytest.param("source", "ftp", id="source"),
         pytest.param("extra", 1, id="unknown"),
     ],
 )
@@ -325,6 +342,53 @@ def test_settings_of_a_study_are_checked(field: str, value: object) -> None:
         StudySettings.model_validate(values | {field: value})
 
 
+def test_several_roots_are_one_study(tmp_path: Path) -> None:
+    for line, part in (("a", "bottle"), ("b", "screw")):
+        mvtec_category(tmp_path / line, part, train=1, good=1)
+    roots = (tmp_path / "a", tmp_path / "b")
+    study = build_study("mvtec_ad", Choice(roots=roots))
+    assert study.categories == folders(roots[0], "bottle") | folders(roots[1], "screw")
+    assert build_study("folder", Choice(roots=roots)).name == "a_b"
+    single = build_study("folder", Choice(roots=(roots[0] / "bottle", roots[1])))
+    assert single.categories == study.categories
+
+
+def test_a_category_of_two_roots_is_told(tmp_path: Path) -> None:
+    for line in ("a", "b"):
+        mvtec_category(tmp_path / line, "bottle", train=1, good=1)
+    mvtec_category(tmp_path / "b", "screw", train=1, good=1)
+    roots = (tmp_path / "a", tmp_path / "b")
+    with pytest.raises(
+        SettingsError, match=r"'bottle' is in several roots: .*a/bottle, .*b/bottle"
+    ):
+        build_study("mvtec_ad", Choice(roots=roots))
+    chosen = build_study("mvtec_ad", Choice(roots=roots, categories=("screw",)))
+    assert chosen.category_names == ("screw",)
+
+
+def test_a_layout_with_its_table_in_the_root_takes_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="has its table in the root"):
+        build_study("visa", Choice(roots=(tmp_path / "a", tmp_path / "b")))
+
+
+def test_methods_without_a_section_get_an_empty_one(params: Path) -> None:
+    methods = ("clflow", "nsa", "anomalib.padim", "anomalib.patchcore")
+    study = build_study("demo", Choice()).model_copy(update={"methods": methods})
+    rewrite_study(params, study)
+    train = read_params(params)["train"]
+    assert (train["nsa"], train["anomalib"]["padim"]) == ({}, {})
+    assert (
+        train["anomalib"]["patchcore"]
+        == YAML(typ="safe").load(PARAMS)["train"]["anomalib"]["patchcore"]
+    )
+    assert "# methods of the library anomalib" in params.read_text()
+
+
+def test_cost_is_measured_on_a_category_of_the_study(params: Path) -> None:
+    rewrite_study(params, build_study("demo", Choice(categories=("washer", "bolt"))))
+    assert read_params(params)["cost"]["category"] == "washer"
+
+
 def test_btad_elsewhere(tmp_path: Path) -> None:
     btad_category(tmp_path, "02", train=1)
-    assert build_study("btad", Choice(root=tmp_path)).categories == ("02",)
+    assert build_study("btad", Choice(roots=(tmp_path,))).category_names == ("02",)

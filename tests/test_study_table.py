@@ -50,7 +50,7 @@ def test_a_listed_category_is_prepared(
     listed_category(Path("parts"), "gear", good=30)
     assert use(monkeypatch, "table", "--root", given, "--method", "clflow") in (0, None)
     study = read_params()["study"]
-    assert (study["layout"], study["root"], study["categories"]) == ("table", "parts", ["gear"])
+    assert (study["layout"], study["categories"]) == ("table", {"gear": "parts/gear"})
     assert prepare(monkeypatch, "gear") in (0, None)
     manifest = read_manifest(StudyPaths(study["name"]).manifest("gear"))
     assert (len(manifest.train), len(manifest.validation), len(manifest.test)) == (16, 8, 8)
@@ -73,13 +73,13 @@ def test_chest_lists_have_the_published_settings(tmp_path: Path) -> None:
     """The study's names must be those under which the synthesis has the authors' settings."""
     for name in CHEST_LISTS:
         listed_category(tmp_path, name, good=1)
-    study = build_study("chest_xray", Choice(root=tmp_path))
-    assert (study.layout, study.categories) == ("table", ("female", "male"))
+    study = build_study("chest_xray", Choice(roots=(tmp_path,)))
+    assert (study.layout, study.category_names) == ("table", ("female", "male"))
     assert (study.methods, len(study.seeds), study.step_fraction) == (("nsa",), 5, 1)
     assert set(CHEST_LISTS) == set(class_table()["classes"][study.dataset])
     settings = SynthesizeSettings()
     for category in study.categories:
-        assert find_images(Path(study.root), category, study.layout)
+        assert find_images(study.root_of(category), category, study.layout)
         resolved = NSA().resolve(decide(study.dataset, category, settings, []), settings)
         assert resolved.background == (0, 20)
         assert (resolved.clone, resolved.gamma_scale, resolved.gamma_offset) == (
@@ -94,7 +94,7 @@ def test_the_chest_preset_is_written_with_any_method(
     words = ("--root", "xrays", "--method", "clflow", "--seed", "3")
     assert use(monkeypatch, "chest_xray", *words) in (0, None)
     study = read_params()["study"]
-    assert (study["dataset"], study["categories"], study["seeds"]) == ("rcxr", ["male"], [3])
+    assert (study["dataset"], list(study["categories"]), study["seeds"]) == ("rcxr", ["male"], [3])
     assert prepare(monkeypatch, "male") in (0, None)
 
 
@@ -103,17 +103,17 @@ def test_chest_lists_of_other_names_are_refused(tmp_path: Path) -> None:
     listed_category(tmp_path, "male", good=1)
     listed_category(tmp_path, "men", good=1)
     with pytest.raises(SettingsError, match=r"list of chest_xray 'men'.*allowed are female, male"):
-        build_study("chest_xray", Choice(root=tmp_path))
-    chosen = build_study("chest_xray", Choice(root=tmp_path, categories=("male",)))
-    assert chosen.categories == ("male",)
+        build_study("chest_xray", Choice(roots=(tmp_path,)))
+    chosen = build_study("chest_xray", Choice(roots=(tmp_path,), categories=("male",)))
+    assert chosen.category_names == ("male",)
 
 
 def test_a_chest_list_itself_may_be_given(tmp_path: Path) -> None:
     folder = listed_category(tmp_path, "female", good=1)
-    study = build_study("chest_xray", Choice(root=folder))
-    assert (study.root, study.categories) == (tmp_path.as_posix(), ("female",))
+    study = build_study("chest_xray", Choice(roots=(folder,)))
+    assert study.categories == {"female": folder.as_posix()}
 
 
 def test_a_table_named_like_a_known_data_set_is_told_apart(tmp_path: Path) -> None:
     listed_category(tmp_path / "rcxr", "male", good=1)
-    assert build_study("table", Choice(root=tmp_path / "rcxr")).dataset == "own_rcxr"
+    assert build_study("table", Choice(roots=(tmp_path / "rcxr",))).dataset == "own_rcxr"

@@ -45,7 +45,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mvtec_category(folder / "parts", "gear", train=17, size=(48, 48))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        rewrite_study(Path("params.yaml"), build_study("folder", Choice(Path("parts"))))
+        rewrite_study(Path("params.yaml"), build_study("folder", Choice((Path("parts"),))))
         manifest = build_manifest(Path("parts"), "gear", "folder", PrepareSettings()).manifest
         write_manifest(StudyPaths("parts").manifest("gear"), manifest)
         settings = SynthesizeSettings(

@@ -17,7 +17,7 @@ TRACKING_MARKS = [
 UNIT = ("demo", "clflow", "bolt")
 PARAMS = """
 study:
-  {name: demo, dataset: demo, layout: mvtec, root: data, index: x, categories: [bolt],
+  {name: demo, dataset: demo, source: folder, layout: mvtec, index: x, categories: {bolt: bolt},
    methods: [clflow], seeds: [0]}
 """
 

@@ -34,8 +34,8 @@ def rewrite_study(path: Path, study: StudySettings) -> None:
     _put_study(document["study"], study.model_dump(mode="json"))
     if isinstance(params.get("train"), dict) and _add_methods(document["train"], study.methods):
         changed.append("train")
-    cost = params.get("cost")
-    if isinstance(cost, dict) and cost.get("category") not in study.categories:
+    cost = params.get("cost") or {}
+    if cost.get("category", study.category_names[0]) not in study.categories:
         document["cost"]["category"] = study.category_names[0]
         changed.append("cost")
     rewritten = _replaced(text, document, changed)
