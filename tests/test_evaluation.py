@@ -301,7 +301,8 @@ def test_a_method_without_any_finite_score_leaves_the_reasons(breakable: Subject
     assert result["protocol"] == {}
     told = f"seed 0: {reason}\nseed 3: {reason}\n".encode()
     assert files == {
-        f"{folder}/small/bright/widget/failed.txt": told for folder in ("scores", "overlays")
+        f"{folder}/failed.txt": told
+        for folder in ("scores/small/widget/bright", "overlays/small/bright/widget")
     }
 
 

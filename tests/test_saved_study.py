@@ -237,7 +237,7 @@ def test_an_unfinished_study_is_refused(root: Path, missing: str) -> None:
 
 
 def test_a_study_without_its_scores_is_refused(root: Path) -> None:
-    (root / "scores/small/clflow/washer/seed-1.parquet").unlink()
+    (root / "scores/small/washer/clflow/seed-1.parquet").unlink()
     with pytest.raises(SettingsError, match=r"'small' is not finished: cannot read raw scores"):
         save(root)
     assert not (root / "results" / "studies").exists()
@@ -248,7 +248,7 @@ def test_a_study_with_a_failed_training_is_finished(root: Path) -> None:
     run = json.loads(path.read_text())
     run["seeds"]["1"], run["failures"] = dict.fromkeys(METRICS), {"1": "it diverged"}
     write_json(path, run)
-    (root / "scores/small/clflow/washer/seed-1.parquet").unlink()
+    (root / "scores/small/washer/clflow/seed-1.parquet").unlink()
     sources = Sources(root / "results/runs/small", root / "scores/small")
     settings = TabulateSettings.model_validate(TABULATE)
     write_tables(StudySettings.model_validate(STUDY), sources, settings, root / "tables")
