@@ -145,7 +145,7 @@ def test_both_are_printed_and_set_in_latex(study: Study) -> None:
     assert "│ a │ x │ 0.650 → 0.700 (+0.050) │" in text
     cost, selection_bias = (latex.diagnosis_text(each, "small") for each in study.diagnoses())
     assert r"a & x & 0.650 $\to$ 0.700 (+0.050) \\" in selection_bias
-    assert r"\label{tab:small-selection_bias}" in selection_bias
+    assert r"\label{tab:small-selection-bias}" in selection_bias
     assert r"12.3 (15.0), 2.50 $\times$ \\" in cost
     rows = [line for line in cost.splitlines() if line.endswith(r" \\")]
     headers, values = rows[::2], rows[1::2]

@@ -259,7 +259,7 @@ def test_a_malformed_file_is_named_with_the_stage_to_run(tmp_path: Path) -> None
     path = write_report(tmp_path, "clflow", "weave", [0.9])
     path.write_text(path.read_text().replace('"step": 1', '"step": 0'))
     with pytest.raises(
-        DataError, match=r"weave\.json is malformed: seeds\.0.*dvc repro --force opt"
+        DataError, match=r"weave\.json is malformed: seeds\.0.*dvc repro --force selection_bias"
     ):
         read_gaps(tmp_path, ["weave"], ["clflow"])
 
