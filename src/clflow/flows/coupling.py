@@ -1,4 +1,4 @@
-"""Affine coupling blocks: FrEIA modules that also tell each location's log-determinant."""
+"""Affine coupling, a FrEIA module that also tells each location's log-determinant; its sub-nets."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from clflow.flows.settings import CouplingSettings
+
+SubnetConstructor = Callable[[int, int], nn.Module]
 
 
 class ChannelMixing(nn.Conv2d):
@@ -58,9 +60,6 @@ def _draw(layer: nn.Conv2d, generator: torch.Generator) -> None:
     bound = layer.weight[0].numel() ** -0.5
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
     nn.init.uniform_(layer.bias, -bound, bound, generator=generator)  # type: ignore[arg-type]
-
-
-SubnetConstructor = Callable[[int, int], nn.Module]
 
 
 class _PermuteChannels(torch.autograd.Function):
