@@ -1,6 +1,12 @@
 """Features are computed once and found again by content."""
 
-from collections.abc import Iterator
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from clflow import files
 from clflow.data.images import ArrayImages, resize_image
 from clflow.errors import DataError
 from clflow.features import store as module
 from clflow.features.backbone import Backbone, build_backbone
-from clflow.features.registry import BackboneSettings
+from clflow.features.registry import BackboneSettings, BackboneSpec
 from clflow.features.store import FeatureStore, Upsampling, as_levels, resample
 
 IMAGES = ArrayImages(grain(5, 0))
@@ -127,7 +134,165 @@ def test_the_oldest_entries_make_room(
     monkeypatch.setattr(module, "CACHE_BYTES", 0)
     store.features(ArrayImages(grain(2, 1)), "new", tmp_path)
     (entry,) = tmp_path.iterdir()
-    assert len(np.load(entry / "level-0.npy")) == 2
+    assert len(np.load(entry / "level-00.npy")) == 2
+
+
+def tiny_transformer(depth: int) -> Backbone:
+    options = {"img_size": 32, "embed_dim": 12, "depth": depth, "num_heads": 2}
+    network = import_module("timm").create_model("vit_tiny_patch16_224", **options)
+    levels = tuple(range(depth))
+    spec = BackboneSpec("vit", levels, depth=depth, transformer=True, image_size=32)
+    return Backbone(network, spec, levels)
+
+
+@pytest.mark.parametrize("depth", [1, 11, 13])
+def test_levels_keep_their_order_in_the_cache_however_many_they_are(
+    tmp_path: Path, depth: int
+) -> None:
+    store = FeatureStore(tiny_transformer(depth), 32, torch.device("cpu"), stretched=True)
+    fresh = store.features(IMAGES, "fresh", None)
+    for _ in range(2):
+        cached = store.features(IMAGES, "cached", tmp_path)
+        assert len(cached) == depth
+        assert all(map(np.array_equal, fresh, cached))
+    assert not any(np.array_equal(one, other) for one, other in pairwise(fresh))
+
+
+def cut_short(entry: Path) -> None:
+    path = entry / "level-01.npy"
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(shutil.rmtree, id="evicted"),
+        pytest.param(lambda entry: (entry / "level-01.npy").unlink(), id="level removed"),
+        pytest.param(lambda entry: (entry / "level-02.npy").write_bytes(b""), id="empty"),
+        pytest.param(cut_short, id="cut short"),
+    ],
+)
+def test_an_entry_harmed_between_the_check_and_the_loading_is_computed_again(
+    store: FeatureStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Path], None],
+) -> None:
+    fresh = store.features(IMAGES, "fresh", None)
+    store.features(IMAGES, "cached", tmp_path)
+    (entry,) = tmp_path.iterdir()
+    load, waiting = np.load, [entry]
+
+    def harmed_load(path: Path, **options: Any) -> np.ndarray:
+        if waiting:
+            harm(waiting.pop())
+        return load(path, **options)
+
+    monkeypatch.setattr(module.np, "load", harmed_load)
+    again = store.features(IMAGES, "again", tmp_path)
+    assert all(map(np.array_equal, fresh, again))
+    monkeypatch.setattr(store, "_batches", lambda *_: pytest.fail("not repaired"))
+    assert all(map(np.array_equal, fresh, store.features(IMAGES, "kept", tmp_path)))
+
+
+def test_an_entry_evicted_as_soon_as_it_is_stored_is_still_returned(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = store._load
+
+    def evicted(folder: Path) -> Any:
+        shutil.rmtree(folder, ignore_errors=True)
+        return load(folder)
+
+    monkeypatch.setattr(store, "_load", evicted)
+    found = store.features(IMAGES, "features", tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert all(map(np.array_equal, store.features(IMAGES, "fresh", None), found))
+    with pytest.raises(ValueError, match="read-only"):
+        found[0][:] = 0
+
+
+def entry_of(cache: Path, name: str, used: float) -> Path:
+    entry = cache / name
+    entry.mkdir(parents=True)
+    (entry / "level-00.npy").write_bytes(b"12345678")
+    os.utime(entry, (used, used))
+    return entry
+
+
+def test_eviction_passes_over_what_vanishes_before_it_is_looked_at(tmp_path: Path) -> None:
+    # listed, but no longer there when asked for its age
+    (tmp_path / "gone").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "note.txt").write_text("no entry")
+    old, new = (entry_of(tmp_path, name, used) for name, used in (("old", 1.0), ("new", 2.0)))
+    module._evict(tmp_path, 8)
+    assert (old.exists(), new.exists()) == (False, True)
+    module._evict(tmp_path / "no cache", 0)
+
+
+def test_entries_being_written_are_left_and_abandoned_ones_removed(tmp_path: Path) -> None:
+    now = time.time()
+    written = entry_of(tmp_path, ".a.partial", now)
+    abandoned = entry_of(tmp_path, ".b.partial", now - 2 * module._ABANDONED_SECONDS)
+    module._evict(tmp_path, 0)
+    assert (written.exists(), abandoned.exists()) == (True, False)
+
+
+def test_eviction_beside_others_that_add_and_remove_entries(tmp_path: Path) -> None:
+    def others(worker: int) -> None:
+        for turn in range(150):
+            entry = entry_of(tmp_path, f"{worker}-{turn}", turn)
+            moved = tmp_path / f".{worker}-{turn}.moved"
+            try:
+                entry.rename(moved)
+            except FileNotFoundError:
+                continue
+            shutil.rmtree(moved)
+
+    def evictions() -> None:
+        for _ in range(300):
+            module._evict(tmp_path, 16)
+
+    with ThreadPoolExecutor(4) as pool:
+        tasks = [*(pool.submit(others, worker) for worker in range(2))]
+        tasks += [pool.submit(evictions) for _ in range(2)]
+        for task in tasks:
+            task.result()
+
+
+def test_readers_of_a_cache_that_keeps_nothing_get_their_features(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CACHE_BYTES", 0)
+    sources = [ArrayImages(grain(2, seed)) for seed in range(4)]
+    expected = [store.features(images, "fresh", None) for images in sources]
+
+    def read(turn: int) -> bool:
+        which = turn % len(sources)
+        found = store.features(sources[which], "features", tmp_path)
+        return len(found) == 3 and all(map(np.array_equal, expected[which], found))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, range(40)))
+
+
+@pytest.mark.parametrize("name", module._CODE)
+def test_the_code_that_shapes_features_is_in_the_key(
+    backbone: Backbone, store: FeatureStore, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    digest = files.module_digest
+
+    def changed(path: Path) -> str:
+        return digest(path) + ("*" if path.as_posix().endswith(f"clflow/{name}") else "")
+
+    monkeypatch.setattr(files, "module_digest", changed)
+    other = FeatureStore(backbone, 64, torch.device("cpu"))
+    assert other._key(IMAGES) != store._key(IMAGES)
+
+
+def test_the_store_itself_shapes_features() -> None:
+    (own,) = [name for name in module._CODE if str(module.__file__).endswith(name)]
+    assert own == "features/store.py"
 
 
 def test_features_beyond_half_precision_are_refused(

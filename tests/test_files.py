@@ -13,8 +13,10 @@ from clflow.files import (
     atomic_folder,
     atomic_path,
     digest_of,
+    module_digest,
     remove_folder,
     sha256_of,
+    source_digest,
     write_bytes,
     write_json,
     write_text,
@@ -39,6 +41,68 @@ def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
 def test_digest_ignores_the_order_of_keys_and_nothing_else(value: dict[str, object]) -> None:
     assert digest_of(value) == digest_of(dict(reversed(value.items())))
     assert digest_of(value) != digest_of(value | {"another": 1})
+
+
+MODULE = """
+class Box:
+    side = 2
+
+    def area(self) -> int:
+        return self.side * self.side
+
+
+async def wait():
+    pass
+"""
+SAME = '''"""What the module is."""
+
+class Box:
+    """A square."""
+    side = 2  # pixels
+    def area(self) -> int:
+        """Return the area."""
+        return (self.side
+                * self.side)
+async def wait():
+    """Wait."""
+    pass
+'''
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        pytest.param(SAME, True, id="comments, docstrings and formatting"),
+        pytest.param(MODULE.replace("2", "3"), False, id="number"),
+        pytest.param(MODULE.replace("area", "size"), False, id="name"),
+        pytest.param(MODULE.replace("-> int", "-> float"), False, id="annotation"),
+        pytest.param(MODULE.replace("pass", "'text'; 'more'"), False, id="text in the middle"),
+    ],
+)
+def test_a_module_digest_is_that_of_what_runs(tmp_path: Path, text: str, same: bool) -> None:
+    for name, content in (("one.py", MODULE), ("other.py", text)):
+        write_text(tmp_path / name, content)
+    one, other = (module_digest(tmp_path / name) for name in ("one.py", "other.py"))
+    assert (one == other) == same
+
+
+def test_a_module_of_docstrings_alone_has_the_digest_of_an_empty_one(tmp_path: Path) -> None:
+    write_text(tmp_path / "empty.py", "")
+    write_text(tmp_path / "documented.py", '"""Nothing yet."""\n')
+    assert module_digest(tmp_path / "empty.py") == module_digest(tmp_path / "documented.py")
+
+
+def test_source_digests_are_of_what_is_named() -> None:
+    assert source_digest("flows") == source_digest(
+        *(f"flows/{name}.py" for name in ("flow", "coupling", "pointwise", "settings", "__init__"))
+    )
+    assert source_digest("flows") != source_digest("flows", "files.py")
+
+
+@pytest.mark.parametrize("name", ["no_such_package", "no_such_module.py"])
+def test_source_digests_of_what_does_not_exist_are_refused(name: str) -> None:
+    with pytest.raises(FileNotFoundError, match=name):
+        source_digest("flows", name)
 
 
 def test_whole_file_replaces_the_old_one(tmp_path: Path) -> None:

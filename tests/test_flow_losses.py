@@ -1,11 +1,16 @@
 """Losses, cells and boxes in cases that can be worked out by hand."""
 
 import math
+from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clflow.detectors.flow.dataset import anomalous_cells
+from clflow.detectors.flow.density import Evidence
 from clflow.detectors.flow.losses import (
     box_features,
     box_slices,
@@ -15,6 +20,7 @@ from clflow.detectors.flow.losses import (
     ranking,
     smoothed_cross_entropy,
 )
+from clflow.detectors.flow.objective import Batch, Objective
 from clflow.detectors.flow.settings import CellSettings, ContrastSettings
 
 CELLS = CellSettings(area=0.25, share=0.7)
@@ -145,17 +151,78 @@ def test_ranking_compares_pairs_not_classes() -> None:
 
 
 def test_projection_contrast_is_the_softmax_of_a_pair_against_all_anomalies() -> None:
-    good = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+    good = torch.tensor([[[1.0, 0.0]], [[3.0, 0.0]]])
     anomalous = torch.tensor([[0.0, 1.0], [0.0, -2.0]])
-    loss = projection_contrast(good, anomalous, 0.5)
+    loss = projection_contrast(good, anomalous, torch.arange(2), 0.5)
     assert loss.item() == pytest.approx(-math.log(math.exp(2) / (math.exp(2) + 2)), rel=1e-5)
 
 
 def test_projection_contrast_falls_as_anomalies_turn_away() -> None:
-    good = torch.tensor([[1.0, 0.1], [1.0, -0.1]])
+    good = torch.tensor([[[1.0, 0.1]], [[1.0, -0.1]]])
     angles = torch.linspace(0, math.pi, 7)
     losses = [
-        projection_contrast(good, torch.stack([angle.cos(), angle.sin()])[None], 0.1).item()
+        projection_contrast(
+            good, torch.stack([angle.cos(), angle.sin()])[None], torch.arange(2), 0.1
+        ).item()
         for angle in angles
     ]
     assert losses == sorted(losses, reverse=True)
+
+
+def one_direction_an_image(images: torch.Tensor, cells: int) -> torch.Tensor:
+    """Return good cells [N, M, D], those of an image alike and of two images orthogonal."""
+    return torch.eye(12)[images][:, None].repeat(1, cells, 1)
+
+
+@given(
+    images=st.lists(st.integers(0, 9), min_size=2, max_size=8),
+    cells=st.integers(1, 5),
+    anomalies=st.integers(1, 4),
+)
+def test_no_pair_of_the_projection_contrast_is_of_one_image(
+    images: list[int], cells: int, anomalies: int
+) -> None:
+    rows = torch.tensor(images)
+    anomalous = torch.eye(12)[11].repeat(anomalies, 1)
+    loss = projection_contrast(one_direction_an_image(rows, cells), anomalous, rows, 0.25)
+    # all cosines of pairs across images, and with anomalies, are zero
+    expected = 0.0 if len(set(images)) == 1 else math.log1p(anomalies)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+@given(images=st.integers(2, 5), height=st.integers(1, 4), width=st.integers(1, 4))
+def test_projected_cells_of_the_objective_are_paired_across_images(
+    images: int, height: int, width: int
+) -> None:
+    rows = torch.arange(images) + 3
+    cells = one_direction_an_image(rows, height * width)
+    latent = cells.mT.unflatten(2, (height, width))
+    anomalous = torch.eye(12)[11][None, :, None, None]
+    nothing = torch.zeros(images, height, width)
+    settings = SimpleNamespace(
+        contrast=contrast(form="projection"), training=SimpleNamespace(locations=None)
+    )
+    objective = Objective(SimpleNamespace(), settings, torch.device("cpu"))  # type: ignore[arg-type]
+    loss = objective._cell_contrast(
+        0,
+        SimpleNamespace(projection=torch.nn.Identity()),  # type: ignore[arg-type]
+        Evidence(latent, nothing, nothing),
+        Evidence(anomalous, torch.zeros(1, 1, 1), torch.zeros(1, 1, 1)),
+        torch.ones(1, 1, 1, dtype=torch.bool),
+        Batch(rows, torch.tensor([0]), torch.tensor([0])),
+    )
+    assert loss.item() == pytest.approx(math.log(2), rel=1e-5)
+
+
+def test_projected_cells_are_paired_with_the_same_place_of_the_image_before() -> None:
+    good = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    anomalous = torch.randn(2, 5, generator=torch.Generator().manual_seed(1))
+    losses = []
+    for image, place in product(range(3), range(4)):
+        cosines = [
+            torch.cosine_similarity(good[image, place], other, dim=0) / 0.5
+            for other in (good[image - 1, place], *anomalous)
+        ]
+        losses.append(-torch.log_softmax(torch.stack(cosines), 0)[0])
+    loss = projection_contrast(good, anomalous, torch.arange(3), 0.5)
+    torch.testing.assert_close(loss, torch.stack(losses).mean())

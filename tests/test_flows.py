@@ -1,8 +1,12 @@
 """Coupling blocks and flows against autograd, FrEIA and the published parameter counts."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from FrEIA.framework import GraphINN, InputNode, Node, OutputNode, SequenceINN
 from FrEIA.modules import AllInOneBlock
+from other_device import OTHER, OtherDevice
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
@@ -30,6 +34,7 @@ OURS = PAPER.model_copy(
     }
 )
 
+PAPER_1X1 = PAPER.model_copy(update={"kernels": (1,)})
 ADDITIVE = OURS.model_copy(update={"clamping": "none", "global_affine": "none"})
 IDENTITY = OURS.model_copy(update={"steps": 0})
 
@@ -46,7 +51,7 @@ def random_flow(settings: CouplingSettings, channels: int) -> Flow2d:
     return flow
 
 
-def slogdet(flow: Flow2d, x: Tensor) -> Tensor:
+def slogdet(flow: nn.Module, x: Tensor) -> Tensor:
     jacobian = torch.autograd.functional.jacobian(lambda value: flow(value)[0].flatten(), x)
     return torch.linalg.slogdet(jacobian.reshape(x.numel(), x.numel())).logabsdet
 
@@ -107,7 +112,79 @@ def test_block_equals_the_published_one(channels: int) -> None:
     (expected,), expected_log_determinant = reference((x,))
     (actual,), log_determinant = block((x,))
     torch.testing.assert_close(actual, expected)
-    torch.testing.assert_close(log_determinant.sum((1, 2)), expected_log_determinant)
+    torch.testing.assert_close(log_determinant, expected_log_determinant)
+
+
+def small_subnet(channels_in: int, channels_out: int) -> nn.Module:
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+
+
+def sequence(channels: int, settings: CouplingSettings) -> SequenceINN:
+    """Two of our blocks around one of FrEIA's own, in FrEIA's own chain."""
+    torch.manual_seed(0)
+    network = SequenceINN(channels, 3, 2)
+    options = {
+        "subnet_constructor": small_subnet,
+        "clamp": settings.clamp,
+        "clamping": settings.clamping,
+        "subnet_scale": settings.subnet_scale,
+        "global_affine": settings.global_affine,
+    }
+    order = torch.randperm(channels)
+    network.append(LocalAffineCoupling, permutation=order, **options)
+    network.append(AllInOneBlock, subnet_constructor=small_subnet)
+    network.append(LocalAffineCoupling, permutation=order.flip(0), **options)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "global" in name:
+                parameter.add_(0.3 * torch.randn(parameter.shape))
+    return network.double()
+
+
+@pytest.mark.parametrize("settings", [PAPER, OURS, ADDITIVE], ids=["paper", "ours", "additive"])
+@pytest.mark.parametrize("channels", [4, 5])
+def test_blocks_stand_in_the_graphs_of_freia(settings: CouplingSettings, channels: int) -> None:
+    network = sequence(channels, settings)
+    x = torch.randn(2, channels, 3, 2, dtype=torch.float64, generator=seeded())
+    z, forward = network(x)
+    y, backward = network(z, rev=True)
+    assert forward.shape == backward.shape == (2,)
+    torch.testing.assert_close(y, x)
+    torch.testing.assert_close(backward, -forward)
+    torch.testing.assert_close(network(x, jac=False)[0], z)
+    for image, expected in zip(x, forward, strict=True):
+        torch.testing.assert_close(slogdet(network, image[None]), expected)
+
+
+def test_block_is_a_node_of_a_graph_of_freia() -> None:
+    start = InputNode(4, 3, 2)
+    options = {"subnet_constructor": small_subnet, "permutation": torch.tensor([2, 0, 3, 1])}
+    node = Node(start, LocalAffineCoupling, options)
+    graph = GraphINN([start, node, OutputNode(node)]).double()
+    x = torch.randn(2, 4, 3, 2, dtype=torch.float64, generator=seeded())
+    z, forward = graph(x)
+    y, backward = graph(z, rev=True)
+    torch.testing.assert_close(y, x)
+    torch.testing.assert_close(backward, -forward)
+
+
+@pytest.mark.parametrize("dims", [[], [(4,)], [(4, 3, 2), (4, 3, 2)]])
+def test_block_maps_one_feature_map(dims: list[tuple[int, ...]]) -> None:
+    block = LocalAffineCoupling([(4, 3, 2)], small_subnet, torch.arange(4))
+    assert block.output_dims([(4, 3, 2)]) == [(4, 3, 2)]
+    with pytest.raises(ValueError, match="one input of shape"):
+        block.output_dims(dims)
+
+
+def test_log_determinant_of_a_block_is_the_sum_of_those_of_its_locations() -> None:
+    block = random_flow(OURS, 5).blocks[0]
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64, generator=seeded())
+    for rev, by_location in ((False, block.transform), (True, block.inverse)):
+        (mapped,), total = block((x,), rev=rev)
+        expected, log_determinant = by_location(x)
+        assert log_determinant.shape == (2, 3, 4)
+        assert torch.equal(mapped, expected)
+        torch.testing.assert_close(total, log_determinant.sum((1, 2)))
 
 
 @pytest.mark.parametrize("channels", [4, 5])
@@ -116,7 +193,7 @@ def test_block_equals_the_published_one(channels: int) -> None:
     [
         OURS,
         ADDITIVE,
-        PAPER.model_copy(update={"kernels": (1,)}),
+        PAPER_1X1,
         OURS.model_copy(update={"global_affine": "none"}),
     ],
     ids=["ours", "additive", "paper", "no affine"],
@@ -141,6 +218,65 @@ def test_flow_that_was_trained_on_is_not_scored_with_its_old_weights() -> None:
     changed = flow(x)[0]
     assert not torch.allclose(changed, old)
     torch.testing.assert_close(flow.eval()(x)[0], changed)
+
+
+def load(flow: Flow2d) -> Flow2d:
+    flow.load_state_dict(random_flow(PAPER_1X1, 4).state_dict())
+    return flow
+
+
+def load_by_assignment(flow: Flow2d) -> Flow2d:
+    flow.load_state_dict(random_flow(PAPER_1X1, 4).state_dict(), assign=True)
+    return flow
+
+
+def load_as_a_part(flow: Flow2d) -> Flow2d:
+    state = nn.Sequential(random_flow(PAPER_1X1, 4)).state_dict()
+    nn.Sequential(flow).load_state_dict(state)
+    return flow
+
+
+def to_single(flow: Flow2d) -> Flow2d:
+    return flow.to(torch.float32)
+
+
+def to_single_as_a_part(flow: Flow2d) -> Flow2d:
+    nn.Sequential(flow).float()
+    return flow
+
+
+def trained(flow: Flow2d) -> Flow2d:
+    flow.train()
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.mul_(0.5)
+    return flow.eval()
+
+
+@pytest.mark.parametrize(
+    "change", [load, load_by_assignment, load_as_a_part, to_single, to_single_as_a_part, trained]
+)
+@torch.no_grad()
+def test_flow_that_has_scored_forgets_what_it_was(change: Callable[[Flow2d], Flow2d]) -> None:
+    fresh, used = (Flow2d(4, PAPER_1X1, seeded()).double().eval() for _ in range(2))
+    x = torch.randn(2, 4, 3, 4, dtype=torch.float64, generator=seeded())
+    old = used(x)[0]
+    fresh, used = change(fresh), change(used)
+    x = x.to(next(used.parameters()).dtype)
+    expected, actual = fresh(x), used(x)
+    assert all(map(torch.equal, actual, expected))
+    assert not torch.equal(actual[0].double(), old)
+
+
+@torch.no_grad()
+def test_flow_that_has_scored_scores_on_the_device_it_is_moved_to() -> None:
+    flow = random_flow(OURS, 4).eval()
+    x = torch.randn(2, 4, 3, 4, dtype=torch.float64, generator=seeded())
+    expected = flow(x)
+    with OtherDevice():
+        there = flow.to(OTHER)(x.to(OTHER))
+        assert [part.device for part in there] == [OTHER, OTHER]
+        torch.testing.assert_close([part.cpu() for part in there], list(expected))
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Reading back a stage's JSON file, checked against the model it was written from."""
+"""Files: digests of content and code, whole or no writes, a stage's JSON read back."""
 
 import ast
 import errno
@@ -40,12 +40,22 @@ def module_digest(path: Path) -> str:
 
 
 def source_digest(*names: str) -> str:
-    """Return the SHA-256 hex digest of modules and packages of this package, such as "flows"."""
+    """Return the SHA-256 hex digest of modules and packages of this package, such as "flows".
+
+    Comments, docstrings and formatting do not count.
+
+    Raises:
+        FileNotFoundError: there is no module or package of that name.
+    """
     package = Path(__file__).parent
-    paths = [package / name for name in names]
-    sources = [file for path in paths for file in ([path] if path.suffix else path.rglob("*.py"))]
+    files: list[Path] = []
+    for path in (package / name for name in names):
+        found = [path] if path.suffix else list(path.rglob("*.py"))
+        if not found:
+            raise FileNotFoundError(f"no package {path}")
+        files += found
     return digest_of(
-        sorted([file.relative_to(package).as_posix(), sha256_of(file)] for file in sources)
+        sorted([file.relative_to(package).as_posix(), module_digest(file)] for file in files)
     )
 
 

@@ -1,4 +1,7 @@
-"""The frozen feature extractor: a timm model, read at the levels a detector asks for."""
+"""The frozen feature extractor: a timm model, read at the levels a detector asks for.
+
+`build_backbone` makes one from settings; `lean` and what follows it make a copy that is faster.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -27,92 +30,6 @@ ensure_torchvision()
 
 import timm  # noqa: E402  (needs torchvision)
 from timm.layers import Conv2dSame  # noqa: E402
-
-
-def cut(network: nn.Module) -> None:
-    """End a network, in place, with the last level that is read.
-
-    timm's residual networks end there by themselves; its EfficientNets run all their blocks
-    whatever is read.
-
-    Args:
-        network: timm's, with `features_only`.
-    """
-    names: list[str] = network.feature_info.module_name()  # type: ignore[operator, union-attr]
-    read = [int(name.removeprefix("blocks.")) for name in names if name.startswith("blocks.")]
-    if read:
-        blocks = list(network.blocks.children())  # type: ignore[union-attr]
-        network.blocks = nn.Sequential(*blocks[: max(read) + 1])
-
-
-def fold(network: nn.Module) -> None:
-    """Fold, in place, each normalisation that directly follows a convolution into it.
-
-    It follows among the children of a module: the networks of the registry name them in the order
-    they run. What else a normalisation does (timm's `BatchNormAct2d` also rectifies) stays.
-
-    Args:
-        network: in evaluation mode.
-    """
-    for module in list(network.modules()):
-        for (name, convolution), (norm_name, norm) in pairwise(list(module.named_children())):
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(convolution, norm))
-                setattr(module, norm_name, getattr(norm, "act", nn.Identity()))
-
-
-class HalvingConv2d(nn.Module):
-    """A convolution of stride 2 that pads as TensorFlow does, without a padded copy of its input.
-
-    An even side is padded by one less before than behind. With a row of zeros before the others
-    the kernel may be padded by the same on both ends; an odd side is, and needs no such row.
-    """
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(pad(convolution.weight.detach(), (1, 0, 1, 0)))
-        self.bias = convolution.bias
-        self.padding = tuple(side // 2 for side in convolution.kernel_size)
-        self.groups = convolution.groups
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Return maps [N, C, ceil(H / 2), ceil(W / 2)] of maps [N, C, H, W]."""
-        down, across = (side % 2 for side in maps.shape[2:])
-        weight = self.weight[:, :, down:, across:]
-        return conv2d(maps, weight, self.bias, 2, self.padding, 1, self.groups)
-
-
-def pads_in_kernel(convolution: nn.Module) -> bool:
-    """Return whether a convolution can be one that pads in its kernel."""
-    return (
-        isinstance(convolution, Conv2dSame)
-        and convolution.stride == (2, 2)
-        and convolution.dilation == (1, 1)
-        and all(side % 2 for side in convolution.kernel_size)
-    )
-
-
-def pad_in_kernels(network: nn.Module) -> None:
-    """Replace, in place, the convolutions whose input would be copied to be padded."""
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if pads_in_kernel(child):
-                assert isinstance(child, nn.Conv2d)
-                setattr(module, name, HalvingConv2d(child))
-
-
-def lean(network: nn.Module) -> nn.Module:
-    """Return a copy that does nothing of what no level needs (benchmarks/backbone.md).
-
-    Args:
-        network: timm's, with `features_only`, in evaluation mode.
-    """
-    copy = deepcopy(network)
-    cut(copy)
-    fold(copy)
-    pad_in_kernels(copy)
-    copy.requires_grad_(False)
-    return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class Backbone(nn.Module):
@@ -242,3 +159,89 @@ def _load(network: nn.Module, state: State, settings: BackboneSettings) -> None:
         )
         raise SettingsError(message)
     network.load_state_dict({name: state.get(name, value) for name, value in wanted.items()})
+
+
+def lean(network: nn.Module) -> nn.Module:
+    """Return a copy that does nothing of what no level needs (benchmarks/backbone.md).
+
+    Args:
+        network: timm's, with `features_only`, in evaluation mode.
+    """
+    copy = deepcopy(network)
+    cut(copy)
+    fold(copy)
+    pad_in_kernels(copy)
+    copy.requires_grad_(False)
+    return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def cut(network: nn.Module) -> None:
+    """End a network, in place, with the last level that is read.
+
+    timm's residual networks end there by themselves; its EfficientNets run all their blocks
+    whatever is read.
+
+    Args:
+        network: timm's, with `features_only`.
+    """
+    names: list[str] = network.feature_info.module_name()  # type: ignore[operator, union-attr]
+    read = [int(name.removeprefix("blocks.")) for name in names if name.startswith("blocks.")]
+    if read:
+        blocks = list(network.blocks.children())  # type: ignore[union-attr]
+        network.blocks = nn.Sequential(*blocks[: max(read) + 1])
+
+
+def fold(network: nn.Module) -> None:
+    """Fold, in place, each normalisation that directly follows a convolution into it.
+
+    It follows among the children of a module: the networks of the registry name them in the order
+    they run. What else a normalisation does (timm's `BatchNormAct2d` also rectifies) stays.
+
+    Args:
+        network: in evaluation mode.
+    """
+    for module in list(network.modules()):
+        for (name, convolution), (norm_name, norm) in pairwise(list(module.named_children())):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(convolution, norm))
+                setattr(module, norm_name, getattr(norm, "act", nn.Identity()))
+
+
+class HalvingConv2d(nn.Module):
+    """A convolution of stride 2 that pads as TensorFlow does, without a padded copy of its input.
+
+    An even side is padded by one less before than behind. With a row of zeros before the others
+    the kernel may be padded by the same on both ends; an odd side is, and needs no such row.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(pad(convolution.weight.detach(), (1, 0, 1, 0)))
+        self.bias = convolution.bias
+        self.padding = tuple(side // 2 for side in convolution.kernel_size)
+        self.groups = convolution.groups
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps [N, C, ceil(H / 2), ceil(W / 2)] of maps [N, C, H, W]."""
+        down, across = (side % 2 for side in maps.shape[2:])
+        weight = self.weight[:, :, down:, across:]
+        return conv2d(maps, weight, self.bias, 2, self.padding, 1, self.groups)
+
+
+def pads_in_kernel(convolution: nn.Module) -> bool:
+    """Return whether a convolution can be one that pads in its kernel."""
+    return (
+        isinstance(convolution, Conv2dSame)
+        and convolution.stride == (2, 2)
+        and convolution.dilation == (1, 1)
+        and all(side % 2 for side in convolution.kernel_size)
+    )
+
+
+def pad_in_kernels(network: nn.Module) -> None:
+    """Replace, in place, the convolutions whose input would be copied to be padded."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if pads_in_kernel(child):
+                assert isinstance(child, nn.Conv2d)
+                setattr(module, name, HalvingConv2d(child))

@@ -1,4 +1,4 @@
-"""Backbones by name: what timm calls them and which levels the papers take."""
+"""Backbones by name: what timm calls them, which levels the papers take, settings to choose one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,36 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from clflow.errors import SettingsError, unknown_name
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A timm model and its levels: stages of a convolutional network or blocks of a transformer.
+
+    Attributes:
+        levels: those read by default.
+        depth: how many there are.
+        image_size: side in pixels of the only images a transformer takes, None where any will do.
+    """
+
+    timm_name: str
+    levels: tuple[int, ...]
+    depth: int = 5
+    transformer: bool = False
+    image_size: int | None = None
+    bundled: bool = False
+
+
+BACKBONES = {
+    "efficientnet_lite0": BackboneSpec("tf_efficientnet_lite0", (1, 2, 3), bundled=True),
+    "resnet18": BackboneSpec("resnet18", (1, 2, 3)),
+    "wide_resnet50_2": BackboneSpec("wide_resnet50_2", (1, 2, 3)),
+    "deit_base_distilled_patch16_384": BackboneSpec(
+        "deit_base_distilled_patch16_384", (7,), depth=12, transformer=True, image_size=384
+    ),
+    "cait_m48_448": BackboneSpec("cait_m48_448", (40,), depth=48, transformer=True, image_size=448),
+}
+
 
 NAMED_WEIGHTS = ("bundled", "pretrained", "random")
 
@@ -43,35 +73,6 @@ class BackboneSettings(BaseModel):
                 "give the path of the file as weights, or leave sha256 out"
             )
         return self
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """A timm model and its levels: stages of a convolutional network or blocks of a transformer.
-
-    Attributes:
-        levels: those read by default.
-        depth: how many there are.
-        image_size: side in pixels of the only images a transformer takes, None where any will do.
-    """
-
-    timm_name: str
-    levels: tuple[int, ...]
-    depth: int = 5
-    transformer: bool = False
-    image_size: int | None = None
-    bundled: bool = False
-
-
-BACKBONES = {
-    "efficientnet_lite0": BackboneSpec("tf_efficientnet_lite0", (1, 2, 3), bundled=True),
-    "resnet18": BackboneSpec("resnet18", (1, 2, 3)),
-    "wide_resnet50_2": BackboneSpec("wide_resnet50_2", (1, 2, 3)),
-    "deit_base_distilled_patch16_384": BackboneSpec(
-        "deit_base_distilled_patch16_384", (7,), depth=12, transformer=True, image_size=384
-    ),
-    "cait_m48_448": BackboneSpec("cait_m48_448", (40,), depth=48, transformer=True, image_size=448),
-}
 
 
 def backbone_spec(name: str) -> BackboneSpec:

@@ -1,12 +1,15 @@
 """Backbone features of many images: computed once, kept by content."""
 
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from itertools import count
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -20,22 +23,23 @@ from clflow.features.backbone import Backbone
 from clflow.files import digest_of, shared_folder, source_digest
 from clflow.progress import track
 
-
-def read_pixels(images: ImageSource, size: int, label: str) -> Tensor:
-    """Return all images, uint8 [N, 3, size, size], channels last in memory."""
-    pixels = torch.empty((len(images), size, size, 3), dtype=torch.uint8)
-    for index in track(range(len(images)), label, len(images)):
-        pixels[index] = torch.from_numpy(resize_image(images[index], size, size))
-    return pixels.permute(0, 3, 1, 2)
-
-
 Upsampling = Literal["nearest", "bilinear"]
 
 BATCH_SIZE = 16
-_READ_AHEAD = 8 * BATCH_SIZE
 CACHE_BYTES = 20 * 2**30
+_READ_AHEAD = 8 * BATCH_SIZE
 # from here on a value is rounded to infinity
 _HALF_LIMIT = 65520.0
+# all code that shapes what is cached
+_CODE = (
+    "data/images.py",
+    "features/backbone.py",
+    "features/registry.py",
+    "features/store.py",
+    "features/weights.py",
+)
+# what is still being written is younger, unless its process was killed
+_ABANDONED_SECONDS = 24 * 60 * 60
 
 
 class FeatureStore:
@@ -46,7 +50,7 @@ class FeatureStore:
 
     Maps are rounded to half precision (relative error 2^-11) whether they are cached or not, so
     that a score does not depend on the cache. Cached maps are found by the content of the images
-    and of the backbone.
+    and of the backbone, and by the code that makes them. Several processes may share a cache.
     """
 
     def __init__(
@@ -58,35 +62,55 @@ class FeatureStore:
         self.stretched = stretched
         self.device = device
         self.fingerprint = backbone.fingerprint()
+        self._code = source_digest(*_CODE)
 
     def features(self, images: ImageSource, label: str, cache: Path | None) -> list[np.ndarray]:
         """Return the maps of each level, float16 [N, C, H, W], memory-mapped when cached."""
         if cache is None:
             return self._fill(np.empty, images, label)
         folder = cache / self._key(images)
-        if not folder.is_dir():
-            self._store(folder, images, label)
-        folder.touch()
-        return [np.load(path, mmap_mode="r") for path in sorted(folder.glob("level-*.npy"))]
+        return self._load(folder) or self._store(folder, images, label)
 
     def _key(self, images: ImageSource) -> str:
-        libraries = [
-            cv2.__version__,
-            torch.__version__,
-            source_digest("backbones", "data/images.py"),
-        ]
-        network = [self.fingerprint, self.image_size, self.stretched, self.device.type]
-        return digest_of([*libraries, *network, list(images.digests)])[:32]
+        libraries = [cv2.__version__, version("timm"), torch.__version__]
+        network = [self.backbone.spec.timm_name, self.fingerprint]
+        form = [self.image_size, self.stretched, self.device.type]
+        return digest_of([*libraries, self._code, *network, *form, list(images.digests)])[:32]
 
-    def _store(self, folder: Path, images: ImageSource, label: str) -> None:
+    def _files(self, folder: Path) -> list[Path]:
+        """Return the file of each level, in the order of the levels."""
+        return [folder / f"level-{index:02d}.npy" for index in range(len(self.backbone.levels))]
+
+    def _load(self, folder: Path) -> list[np.ndarray] | None:
+        """Return the maps of an entry, or None unless it is there and whole.
+
+        Maps that are loaded stay readable when another process removes their entry.
+        """
+        try:
+            os.utime(folder)
+        except FileNotFoundError:
+            return None
+        try:
+            return [np.load(path, mmap_mode="r") for path in self._files(folder)]
+        except (FileNotFoundError, EOFError, ValueError):
+            # removed just now by another process, or cut short by a crash
+            _remove(folder)
+            return None
+
+    def _store(self, folder: Path, images: ImageSource, label: str) -> list[np.ndarray]:
+        """Compute the maps of an entry into its files, and return them."""
         _evict(folder.parent, CACHE_BYTES)
         with shared_folder(folder) as partial:
-            names = (partial / f"level-{index}.npy" for index in count())
+            files = iter(self._files(partial))
 
             def new_file(shape: tuple[int, ...], dtype: type) -> np.ndarray:
-                return np.lib.format.open_memmap(next(names), "w+", dtype, shape)
+                return np.lib.format.open_memmap(next(files), "w+", dtype, shape)
 
-            self._fill(new_file, images, label)
+            filled = self._fill(new_file, images, label)
+        for level in filled:
+            level.flags.writeable = False
+        # another process may evict the entry at once: what was written stays readable
+        return self._load(folder) or filled
 
     def _fill(
         self, new: Callable[[tuple[int, ...], type], np.ndarray], images: ImageSource, label: str
@@ -163,18 +187,52 @@ def _half(level: Tensor, label: str) -> np.ndarray:
 
 
 def _evict(cache: Path, limit: int) -> None:
-    """Remove the entries longest unused until the rest is below the limit."""
+    """Remove the entries longest unused until the rest is below the limit.
+
+    Other processes may add, use and remove entries meanwhile.
+    """
     if not cache.is_dir():
         return
-    entries = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime)
-    sizes = [sum(file.stat().st_size for file in entry.glob("*")) for entry in entries]
-    total = sum(sizes)
-    for entry, size in zip(entries, sizes, strict=True):
+    entries = [(*found, path) for path in cache.iterdir() if (found := _age_and_size(path))]
+    total = sum(size for _, size, _ in entries)
+    for used, size, entry in sorted(entries):
         if total <= limit:
             break
-        # another process may be removing it as well
-        shutil.rmtree(entry, ignore_errors=True)
-        total -= size
+        written = entry.name.startswith(".") and time.time() - used < _ABANDONED_SECONDS
+        if not written and _remove(entry):
+            total -= size
+
+
+def _age_and_size(entry: Path) -> tuple[float, int] | None:
+    """Return when an entry was used last and its size in bytes, or None if there is none."""
+    try:
+        used = entry.stat().st_mtime
+        with os.scandir(entry) as files:
+            return used, sum(file.stat().st_size for file in files)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _remove(entry: Path) -> bool:
+    """Remove an entry at once for all who look for it; return whether it is gone."""
+    doomed = entry.with_name(f".{uuid4().hex}.removed")
+    try:
+        entry.rename(doomed)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        # another user's
+        return False
+    shutil.rmtree(doomed, ignore_errors=True)
+    return True
+
+
+def read_pixels(images: ImageSource, size: int, label: str) -> Tensor:
+    """Return all images, uint8 [N, 3, size, size], channels last in memory."""
+    pixels = torch.empty((len(images), size, size, 3), dtype=torch.uint8)
+    for index in track(range(len(images)), label, len(images)):
+        pixels[index] = torch.from_numpy(resize_image(images[index], size, size))
+    return pixels.permute(0, 3, 1, 2)
 
 
 def as_levels(

@@ -1,4 +1,4 @@
-"""An affine coupling block that keeps the log-determinant of every location."""
+"""Affine coupling, a FrEIA module that also tells each location's log-determinant; its sub-nets."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from clflow.flows.settings import CouplingSettings
+
+SubnetConstructor = Callable[[int, int], nn.Module]
 
 
 class ChannelMixing(nn.Conv2d):
@@ -60,9 +62,6 @@ def _draw(layer: nn.Conv2d, generator: torch.Generator) -> None:
     nn.init.uniform_(layer.bias, -bound, bound, generator=generator)  # type: ignore[arg-type]
 
 
-SubnetConstructor = Callable[[int, int], nn.Module]
-
-
 class _PermuteChannels(torch.autograd.Function):
     """Channel permutation whose gradient is the inverse permutation: a gather, not a scatter."""
 
@@ -85,7 +84,8 @@ def permute_channels(x: Tensor, permutation: Tensor, inverse: Tensor) -> Tensor:
 class LocalAffineCoupling(InvertibleModule):
     r"""Coupling, global affine and permutation with the log-determinant of every location.
 
-    The map is that of FrEIA's `AllInOneBlock`.
+    The map is that of FrEIA's `AllInOneBlock`, and `forward` keeps its contract, so that FrEIA's
+    graphs take this block as one of theirs.
 
     With passive half :math:`x_1`, active half :math:`x_2` and :math:`[s, t] =
     \alpha\,\mathrm{subnet}(x_1)`,
@@ -93,14 +93,22 @@ class LocalAffineCoupling(InvertibleModule):
     .. math:: u_2 = x_2 \exp(a(s)) + t, \qquad y = P\,(g \odot [x_1, u_2] + b),
 
     where :math:`a(s) = c \tanh(s)` (`hard`), :math:`c \tanh(s / c)` (`soft`) or 0 (`none`), and
-    :math:`g` is 1 without a global affine. The log-determinant is not summed over locations: it is
-    :math:`\sum_c a_c(h, w) + \sum_c \log g_c`, of shape [N, H, W], so that the likelihood of each
-    location is known. With 1x1 sub-nets it is the exact log-determinant of that location's map;
-    with 3x3 sub-nets its sum over locations is that of the whole map, since the Jacobian stays
-    triangular.
+    :math:`g` is 1 without a global affine. `transform` and `inverse` do not sum the log-determinant
+    over locations: it is :math:`\sum_c a_c(h, w) + \sum_c \log g_c`, of shape [N, H, W], so that
+    the likelihood of each location is known. With 1x1 sub-nets it is the exact log-determinant of
+    that location's map; with 3x3 sub-nets its sum over locations is that of the whole map, since
+    the Jacobian stays triangular.
 
-    Unlike FrEIA's contract (one value per sample) `forward` returns one log-determinant per
-    location.
+    Example:
+        >>> from FrEIA.framework import SequenceINN
+        >>> network = SequenceINN(2, 4, 4)
+        >>> network.append(
+        ...     LocalAffineCoupling,
+        ...     subnet_constructor=lambda inputs, outputs: nn.Conv2d(inputs, outputs, 1),
+        ...     permutation=torch.tensor([1, 0]))
+        >>> latent, log_determinant = network(torch.randn(3, 2, 4, 4))
+        >>> latent.shape, log_determinant.shape
+        (torch.Size([3, 2, 4, 4]), torch.Size([3]))
     """
 
     def __init__(
@@ -133,18 +141,24 @@ class LocalAffineCoupling(InvertibleModule):
     def forward(
         self,
         x_or_z: Iterable[Tensor],
-        c: Iterable[Tensor] = (),
+        c: Iterable[Tensor] | None = None,
         rev: bool = False,
         jac: bool = True,
     ) -> tuple[tuple[Tensor], Tensor]:
-        """Map feature maps [N, C, H, W] to latents of the same shape, or back with `rev`.
+        """Return the latents [N, C, H, W] of feature maps and the log-determinant [N].
 
-        Returns the mapped tensor and the log-determinant per location [N, H, W].
+        Args:
+            x_or_z: one tensor, feature maps or, with `rev`, latents [N, C, H, W].
+            c: no conditions are taken.
+            rev: map latents to features, and return the log-determinant of that.
+            jac: it costs next to nothing and is always returned.
         """
-        (x,) = x_or_z
-        return self._inverse(x) if rev else self._forward(x)
+        (maps,) = x_or_z
+        mapped, log_determinant = self.inverse(maps) if rev else self.transform(maps)
+        return (mapped,), log_determinant.sum((1, 2))
 
-    def _forward(self, x: Tensor) -> tuple[tuple[Tensor], Tensor]:
+    def transform(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the latent [N, C, H, W] and the log-determinant per location [N, H, W]."""
         passive, active = x.split(self.splits, dim=1)
         log_scale, shift = self._coefficients(passive)
         log_gain = self.log_gain()
@@ -152,16 +166,17 @@ class LocalAffineCoupling(InvertibleModule):
         # not addcmul, which is three times slower where values are shared by locations
         scaled = (joined * log_gain.exp()).add_(self.global_offset)
         permuted = permute_channels(scaled, self.permutation, self.inverse_permutation)
-        return (permuted,), log_scale.sum(1) + log_gain.sum()
+        return permuted, log_scale.sum(1) + log_gain.sum()
 
-    def _inverse(self, z: Tensor) -> tuple[tuple[Tensor], Tensor]:
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features [N, C, H, W] and the inverse's log-determinant per location."""
         log_gain = self.log_gain()
         z = permute_channels(z, self.inverse_permutation, self.permutation)
         joined = (z - self.global_offset) * (-log_gain).exp()
         passive, active = joined.split(self.splits, dim=1)
         log_scale, shift = self._coefficients(passive)
         active = (active - shift) * (-log_scale).exp()
-        return (torch.cat((passive, active), dim=1),), -log_scale.sum(1) - log_gain.sum()
+        return torch.cat((passive, active), dim=1), -log_scale.sum(1) - log_gain.sum()
 
     def _coefficients(self, passive: Tensor) -> tuple[Tensor, Tensor]:
         scale, shift = self.subnet(passive).chunk(2, dim=1)
@@ -180,6 +195,14 @@ class LocalAffineCoupling(InvertibleModule):
             return self.global_scale
         return (0.1 * softplus(self.global_scale, beta=0.5)).log()
 
-    def output_dims(self, input_dims: list[tuple[int]]) -> list[tuple[int]]:
-        """Return the dimensions unchanged."""
+    def output_dims(self, input_dims: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """Return the dimensions of one input, unchanged.
+
+        Raises:
+            ValueError: there is not one input of shape (C, H, W).
+        """
+        if len(input_dims) != 1 or len(input_dims[0]) != 3:
+            raise ValueError(
+                f"{type(self).__name__} maps one input of shape (C, H, W), not {input_dims}"
+            )
         return input_dims

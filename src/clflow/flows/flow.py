@@ -1,7 +1,8 @@
 """A 2D normalizing flow: a chain of coupling blocks over one feature map."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,8 @@ class Flow2d(nn.Module):
     """Maps a feature map to a latent of the same shape, location by location or with 3x3 context.
 
     In evaluation mode a pointwise flow takes a faster form, the same up to rounding and without
-    gradients; training mode makes it forget that form.
+    gradients. It is made anew after a change of mode, weights loaded, or a move to another device
+    or precision; parameters that are changed in place need one of these.
 
     Example:
         >>> settings = CouplingSettings(
@@ -37,11 +39,17 @@ class Flow2d(nn.Module):
         )
         self.pointwise = settings.steps > 0 and set(settings.kernels) == {1}
         self._fast: PointwiseFlow | None = None
+        self.register_load_state_dict_post_hook(_forget)
 
     def train(self, mode: bool = True) -> Self:
         """Set training or evaluation mode."""
         self._fast = None
         return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # by this torch moves a module: `to`, `cuda`, `double` and others
+        self._fast = None
+        return super()._apply(fn, recurse)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the latent [N, C, H, W] and the log-determinant per location [N, H, W]."""
@@ -50,7 +58,7 @@ class Flow2d(nn.Module):
             return self._fast(features)
         latent, total = features, _zeros(features)
         for block in self.blocks:
-            (latent,), log_determinant = block((latent,))
+            latent, log_determinant = block.transform(latent)  # type: ignore[operator]
             total = total + log_determinant
         return latent, total
 
@@ -58,7 +66,7 @@ class Flow2d(nn.Module):
         """Return features [N, C, H, W] and the inverse's log-determinant per location [N, H, W]."""
         features, total = latent, _zeros(latent)
         for block in reversed(self.blocks):
-            (features,), log_determinant = block((features,), rev=True)
+            features, log_determinant = block.inverse(features)  # type: ignore[operator]
             total = total + log_determinant
         return features, total
 
@@ -76,6 +84,10 @@ def _block(
         subnet_scale=settings.subnet_scale,
         global_affine=settings.global_affine,
     )
+
+
+def _forget(flow: nn.Module, _: Any) -> None:
+    flow._fast = None  # type: ignore[assignment]
 
 
 def _zeros(maps: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
 _UNREADABLE = (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError)
 _REASON = 200
 # a change of this code makes what was interrupted start anew
-_CODE = ("backbones", "data", "detectors", "flows", "synthesis", "training")
+_CODE = ("alignment", "data", "detectors", "features", "flows", "synthesis", "training")
 
 
 @dataclass(frozen=True)

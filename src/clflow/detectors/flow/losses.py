@@ -52,17 +52,26 @@ def ranking(twins: Tensor, anomalous: Tensor, margin: float) -> Tensor:
     return softplus(margin - (anomalous - twins)).mean()
 
 
-def projection_contrast(good: Tensor, anomalous: Tensor, temperature: float) -> Tensor:
+def projection_contrast(
+    good: Tensor, anomalous: Tensor, images: Tensor, temperature: float
+) -> Tensor:
     """Return the mean of -log of the share of a good pair beside a good cell's anomalous pairs.
 
+    A good cell's pair is the cell of the same index in the previous image of the batch. Where that
+    is the same image again, as at the border of two epochs, there is no pair; without any the loss
+    is 0.
+
     Args:
-        good: projected good cells [N, D], each paired with the next one.
-        anomalous: projected anomalous cells [M, D].
+        good: projected good cells [N, M, D], M of each image.
+        anomalous: projected anomalous cells [K, D].
+        images: which image each row of `good` is of [N].
     """
-    good, anomalous = normalize(good, dim=1), normalize(anomalous, dim=1)
-    pull = (good * good.roll(1, 0)).sum(1) / temperature
-    push = torch.logsumexp(good @ anomalous.T / temperature, 1)
-    return (torch.logaddexp(pull, push) - pull).mean()
+    good, anomalous = normalize(good, dim=2), normalize(anomalous, dim=1)
+    paired = images != images.roll(1)
+    cells = good[paired].flatten(0, 1)
+    pull = (cells * good.roll(1, 0)[paired].flatten(0, 1)).sum(1) / temperature
+    push = torch.logsumexp(cells @ anomalous.T / temperature, 1)
+    return (torch.logaddexp(pull, push) - pull).sum() / max(1, len(cells))
 
 
 def box_slices(box: tuple[float, ...], size: tuple[int, int]) -> tuple[slice, slice]:

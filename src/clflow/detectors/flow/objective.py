@@ -147,8 +147,13 @@ class Objective:
         assert density.projection is not None
         every = torch.ones_like(anomalous.energy, dtype=torch.bool)
         found = _columns(anomalous.latent, cells if self._whole else every)
-        projected = density.projection(good.latent.movedim(1, -1).flatten(0, 2))
-        return projection_contrast(projected, density.projection(found), contrast.temperature)
+        # of drawn cells the pairs lie at two random places: each place is whitened by its own
+        # statistics, so that good cells of all places are alike, and no second pass is needed
+        projected = density.projection(good.latent.flatten(2).mT)
+        images = batch.good.to(self.device)
+        return projection_contrast(
+            projected, density.projection(found), images, contrast.temperature
+        )
 
     def _twins(
         self, index: int, density: LevelDensity, good: Evidence, cells: Tensor, batch: Batch
