@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tracked_study import TRACKING_MARKS, artifacts_of, runs_of, write_model
+from tracked_study import (
+    TRACKING_MARKS,
+    artifacts_of,
+    data_of,
+    note_of,
+    own_tags,
+    record_of,
+    runs_of,
+    write_model,
+)
 
 from clflow.errors import DataError
 from clflow.files import sha256_of, write_json
@@ -66,10 +75,10 @@ def test_bank_is_logged_under_the_parent_of_its_stage(root: Path) -> None:
         write_bank(root, category)
         log_bank(root, "demo", category)
     (parent,), (run, other) = runs_of(root, "synthesize"), runs_of(root, "bank")
-    assert [parent.info.run_name, run.info.run_name] == ["synthesize", "bolt"]
+    assert [parent.info.run_name, run.info.run_name] == ["banks", "bank/bolt"]
     assert {one.data.tags["mlflow.parentRunId"] for one in (run, other)} == {parent.info.run_id}
     assert {one.info.status for one in (parent, run, other)} == {"FINISHED"}
-    assert artifacts_of(root, run) == {"sheet.png", "statistics.csv"}
+    assert artifacts_of(root, run) == {"sheet.png", "statistics.csv", "provenance/bank.json"}
     assert run.data.params == {
         "generator": "mixture",
         "per_image": "4",
@@ -100,22 +109,26 @@ def test_counts_and_statistics_are_metrics(root: Path) -> None:
     assert not any(map(math.isnan, metrics.values()))
 
 
-def test_tags_lead_back_to_the_files(root: Path) -> None:
+def test_record_note_and_data_lead_back_to_the_files(root: Path) -> None:
     write_bank(root)
     log_bank(root, "demo", "bolt")
-    tags = runs_of(root, "bank")[0].data.tags
+    (run,) = runs_of(root, "bank")
     bank, report = root / "data/bank/demo/bolt", root / "reports/synthesis/demo/bolt"
-    expected = {
-        "clflow.category": "bolt",
-        "clflow.reason": "object: measured",
-        "clflow.version.numpy": "2.4",
-        "clflow.digest.manifest": "m1",
-        "clflow.digest.bank": sha256_of(bank / "train/manifest.jsonl"),
-        "clflow.digest.bank_validation": sha256_of(bank / "validation/manifest.jsonl"),
-        "clflow.digest.sheet": sha256_of(report / "sheet.png"),
-        "clflow.digest.statistics": sha256_of(report / "statistics.csv"),
+    record = record_of(root, run, "bank")
+    assert record["digests"] == {
+        "manifest": "m1",
+        "bank": sha256_of(bank / "train/manifest.jsonl"),
+        "bank_validation": sha256_of(bank / "validation/manifest.jsonl"),
+        "sheet": sha256_of(report / "sheet.png"),
+        "statistics": sha256_of(report / "statistics.csv"),
     }
-    assert expected.items() <= tags.items()
+    assert record["libraries"] == {"numpy": "2.4"}
+    assert "**bolt** of data set demo (object: measured)" in note_of(run)
+    assert f"| `data/bank/demo/bolt/train` | `{record['digests']['bank'][:16]}` |" in note_of(run)
+    assert own_tags(run).keys() == {"clflow.kind", "clflow.key", "clflow.study", "clflow.category"}
+    assert data_of(run)["training"].name == "demo/bolt/train"
+    written = (bank / "bank.json").stat().st_mtime_ns // 1_000_000
+    assert (run.info.start_time, run.info.end_time) == (written, written)
 
 
 @pytest.mark.parametrize(

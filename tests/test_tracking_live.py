@@ -25,7 +25,7 @@ def test_stages_log_relative_to_the_repository(root: Path, monkeypatch: pytest.M
     track_training(*UNIT, {0: 2.0, 1: 0.0})
     track_evaluation(*UNIT)
     track_tables("demo")
-    assert ["train_seconds" in run.data.metrics for run in runs_of(root, "run")] == [True, False]
+    assert ["training_seconds" in run.data.metrics for run in runs_of(root, "run")] == [True, False]
     assert sync(Path()) == SyncReport(created=0, updated=0, unchanged=3)
 
 

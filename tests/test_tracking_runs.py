@@ -10,6 +10,8 @@ from tracked_study import (
     UNIT,
     artifacts_of,
     history_of,
+    note_of,
+    record_of,
     runs_of,
     seed_folder,
     write_failure,
@@ -19,10 +21,16 @@ from tracked_study import (
 )
 
 from clflow.errors import DataError
+from clflow.files import sha256_of
+from clflow.report.results import load_results
+from clflow.report.summary import mean_metrics
 from clflow.study.paths import TABLE_FILES
-from clflow.tracking.runs import Changes, log_evaluation, log_tables, log_training
+from clflow.tracking.runs import Changes, log_evaluation, log_training
+from clflow.tracking.tables import log_tables
 
 pytestmark = TRACKING_MARKS
+
+RECORD = "provenance/training.json"
 
 
 def test_training_is_logged_under_its_method(root: Path) -> None:
@@ -30,14 +38,16 @@ def test_training_is_logged_under_its_method(root: Path) -> None:
     (root / "dvc.lock").write_text("lock")
     log_training(root, *UNIT, 0, seconds=12.5)
     (parent,), (child,) = runs_of(root, "method"), runs_of(root, "run")
-    assert (parent.info.run_name, child.info.run_name) == ("clflow", "bolt/seed-0")
+    assert (parent.info.run_name, child.info.run_name) == ("clflow/mean", "clflow/bolt/seed-0")
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert child.info.status == parent.info.status == "FINISHED"
-    expected = {"clflow.digest.manifest": "m1", "clflow.digest.bank": "b1", "clflow.seed": "0"}
-    assert expected.items() <= child.data.tags.items()
-    assert {"clflow.digest.weights", "clflow.logged.dvc_lock"} <= child.data.tags.keys()
-    assert child.data.metrics["train_seconds"] == 12.5
-    assert artifacts_of(root, child) == {"model.json", "history.csv"}
+    assert child.data.metrics["training_seconds"] == 12.5
+    assert artifacts_of(root, child) == {"model.json", "history.csv", RECORD}
+    record = record_of(root, child, "training")
+    weights = sha256_of(seed_folder(root) / "model.safetensors")
+    assert record["digests"] == {"manifest": "m1", "bank": "b1", "weights": weights}
+    assert record["versions"] == {"torch": "2.13.0"}
+    assert record["logged"]["dvc_lock"] == sha256_of(root / "dvc.lock")
 
 
 def test_the_sheet_of_an_alignment_is_logged_with_its_model(root: Path) -> None:
@@ -45,7 +55,7 @@ def test_the_sheet_of_an_alignment_is_logged_with_its_model(root: Path) -> None:
     (seed_folder(root) / "alignment.png").write_bytes(b"sheet")
     log_training(root, *UNIT, 0)
     (child,) = runs_of(root, "run")
-    assert artifacts_of(root, child) == {"model.json", "history.csv", "alignment.png"}
+    assert artifacts_of(root, child) == {"model.json", "history.csv", "alignment.png", RECORD}
     assert len(log_training(root, *UNIT, 0).unchanged) == 1
 
 
@@ -59,7 +69,7 @@ def test_a_sheet_that_came_later_or_changed_is_added_to_the_run_it_belongs_to(ro
         assert changes == Changes(updated=frozenset([child.info.run_id]))
         assert len(log_training(root, *UNIT, 0).unchanged) == 1
         (again,) = runs_of(root, "run")
-        assert artifacts_of(root, again) == {"model.json", "history.csv", "alignment.png"}
+        assert artifacts_of(root, again) == {"model.json", "history.csv", "alignment.png", RECORD}
         stored = root / "mlruns/demo" / child.info.run_id / "artifacts/alignment.png"
         assert stored.read_bytes() == content
 
@@ -105,9 +115,11 @@ def test_evaluation_fills_the_run_of_each_seed(root: Path) -> None:
     assert changes == Changes(created=frozenset([first.info.run_id, second.info.run_id]))
     assert (first.data.metrics["image_auroc"], second.data.metrics["image_auroc"]) == (0.9, 0.8)
     assert "pixel_auroc" not in first.data.metrics
-    expected = {"clflow.protocol.aupro": "limit 0.3", "clflow.count.test_good": "7"}
-    assert expected.items() <= first.data.tags.items()
-    training = {"model.json", "history.csv"}
+    record = record_of(root, first, "evaluation")
+    assert record["protocol"] == {"aupro": "limit 0.3"}
+    assert record["counts"] == {"test_good": 7}
+    assert "- aupro: limit 0.3" in note_of(first)
+    training = {"model.json", "history.csv", RECORD, "provenance/evaluation.json"}
     assert artifacts_of(root, first) == training | {"seed-0.parquet", "overlays/a.png"}
     assert artifacts_of(root, second) == training | {"seed-1.parquet"}
 
@@ -148,10 +160,11 @@ def test_a_failed_training_is_a_failed_run_with_its_reason(root: Path) -> None:
     log_evaluation(root, *UNIT)
     failed, whole = runs_of(root, "run")
     assert (failed.info.status, whole.info.status) == ("FAILED", "FINISHED")
-    assert failed.data.tags["clflow.failure"] == "it diverged"
-    assert "clflow.failure" not in whole.data.tags
+    assert [run.data.tags["clflow.failed"] for run in (failed, whole)] == ["true", "false"]
+    assert note_of(failed).count("**Failed:** it diverged") == 1
+    assert "Failed" not in note_of(whole)
     assert failed.data.params["flow.steps"] == "8"
-    assert failed.data.metrics == {"train_seconds": 2.0}
+    assert failed.data.metrics == {"training_seconds": 2.0}
     (root / "scores/demo/bolt/clflow/seed-0.parquet").unlink()
     assert "overlays/a.png" in artifacts_of(root, whole)
     assert not log_training(root, *UNIT, 0).created
@@ -166,24 +179,22 @@ def test_a_seed_whose_scores_were_not_finite_is_tagged_until_it_is_well(root: Pa
     bad = {"0": {"image_auroc": None}, "1": {"image_auroc": 0.8}}
     write_result(root, bad, failures={"0": "scores are not finite"})
     log_evaluation(root, *UNIT)
-    assert [run.data.tags.get("clflow.failure") for run in runs_of(root, "run")] == [
-        "scores are not finite",
-        None,
-    ]
+    first, second = runs_of(root, "run")
+    assert [run.data.tags["clflow.failed"] for run in (first, second)] == ["true", "false"]
+    assert "**Failed:** scores are not finite" in note_of(first)
     write_result(root, {"0": {"image_auroc": 0.7}, "1": {"image_auroc": 0.8}})
     log_evaluation(root, *UNIT)
-    assert runs_of(root, "run")[0].data.tags["clflow.failure"] == "none"
+    assert runs_of(root, "run")[0].data.tags["clflow.failed"] == "false"
+    assert "Failed" not in note_of(runs_of(root, "run")[0])
 
 
 def test_methods_say_which_runs_failed(root: Path) -> None:
     write_study(root)
-    table = root / "tables/results.csv"
-    table.write_text(table.read_text() + "demo,nut,fastflow,1,ap,\ndemo,nut,nsa,0,ap,\n")
     log_tables(root, "demo", Path("tables"))
-    told = {
-        run.info.run_name: run.data.tags["clflow.failed_runs"] for run in runs_of(root, "method")
-    }
-    assert told == {"clflow": "none", "fastflow": "nut seed 1", "nsa": "nut seed 0"}
+    whole, failing = runs_of(root, "method")
+    assert [run.data.tags["clflow.failed"] for run in (whole, failing)] == ["false", "true"]
+    assert note_of(whole).endswith("**Failed runs:** none")
+    assert note_of(failing).endswith("**Failed runs:**\n\n- nut seed 1")
 
 
 def test_tables_are_a_run_and_means_belong_to_the_methods(root: Path) -> None:
@@ -191,9 +202,20 @@ def test_tables_are_a_run_and_means_belong_to_the_methods(root: Path) -> None:
     log_tables(root, "demo", Path("tables"))
     (tables,) = runs_of(root, "tables")
     assert artifacts_of(root, tables) == {"results.csv", "summary.md"}
-    clflow, fastflow = runs_of(root, "method")
-    assert clflow.data.metrics == {"mean_image_auroc": pytest.approx(0.8)}
-    assert fastflow.data.metrics == {"mean_ap": 0.25}
+    means = mean_metrics(load_results(root / "tables/results.csv"))
+    for run, method in zip(runs_of(root, "method"), ("clflow", "fastflow"), strict=True):
+        assert run.data.metrics == {f"mean_{name}": value for name, value in means[method].items()}
+
+
+def test_a_mean_that_has_become_undefined_is_overwritten(root: Path) -> None:
+    write_study(root)
+    log_tables(root, "demo", Path("tables"))
+    table = root / "tables/results.csv"
+    table.write_text(
+        table.read_text().replace("bolt,clflow,0,image_auroc,0.5", "bolt,clflow,0,image_auroc,")
+    )
+    log_tables(root, "demo", Path("tables"))
+    assert all(math.isnan(run.data.metrics["mean_image_auroc"]) for run in runs_of(root, "method"))
 
 
 def test_all_table_files_are_uploaded_and_a_changed_one_makes_a_new_run(root: Path) -> None:

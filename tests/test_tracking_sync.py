@@ -17,9 +17,10 @@ from tracked_study import (
     write_study,
 )
 
-from clflow.tracking.runs import log_evaluation, log_tables, log_training
+from clflow.tracking.runs import log_evaluation, log_training
 from clflow.tracking.store import Store
 from clflow.tracking.sync import SyncReport, sync
+from clflow.tracking.tables import log_tables
 
 pytestmark = TRACKING_MARKS
 
@@ -55,9 +56,9 @@ def test_logging_twice_changes_nothing(root: Path) -> None:
 def test_sync_rebuilds_what_live_logging_wrote(race: tuple[Path, Any], root: Path) -> None:
     write_study(root)
     copy = root / "copy"
-    shutil.copytree(root, copy, ignore=shutil.ignore_patterns("copy", "mlflow.db"))
     for seed in (0, 1):
-        log_training(root, *UNIT, seed)
+        log_training(root, *UNIT, seed, seconds=2.5 + seed)
+    shutil.copytree(root, copy, ignore=shutil.ignore_patterns("copy", "mlflow.db", "mlruns"))
     log_evaluation(root, *UNIT)
     log_tables(root, "demo", Path("tables"))
     shutil.copy(race[0] / "mlflow.db", copy / "mlflow.db")
@@ -68,7 +69,14 @@ def test_sync_rebuilds_what_live_logging_wrote(race: tuple[Path, Any], root: Pat
             assert live.data.params == rebuilt.data.params
             assert live.data.metrics == rebuilt.data.metrics
             assert artifacts_of(root, live) == artifacts_of(copy, rebuilt)
+            assert live.info.run_name == rebuilt.info.run_name
+            assert live.info.end_time - live.info.start_time == (
+                rebuilt.info.end_time - rebuilt.info.start_time
+            )
+            for name, value in live.data.tags.items():
+                assert name == "mlflow.parentRunId" or rebuilt.data.tags[name] == value
             assert live.data.tags.keys() == rebuilt.data.tags.keys()
+            assert live.inputs.to_dictionary() == rebuilt.inputs.to_dictionary()
 
 
 def test_what_an_interrupted_process_left_is_replaced(

@@ -1,11 +1,13 @@
 """A finished study as its files, and what MLflow knows of it."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clflow.data.records import Manifest, Record, write_manifest
 from clflow.files import write_json
 from clflow.tracking.store import tracking_uri
 
@@ -70,13 +72,43 @@ def write_result(root: Path, seeds: dict[str, dict[str, float | None]], **change
     )
 
 
+def write_manifest_of(root: Path, category: str = "bolt", study: str = "demo") -> Manifest:
+    """Write a manifest of 3 good images to train on, 1 held out and 2 to test."""
+    splits = ("train", "train", "train", "validation", "test", "test")
+    records = tuple(
+        Record(f"{category}/{number}.png", f"{number}", 8, 8, 0, "good", None, split)
+        for number, split in enumerate(splits)
+    )
+    manifest = Manifest(category, records)
+    write_manifest(root / "data/manifests" / study / f"{category}.csv", manifest)
+    return manifest
+
+
+# by metric, category and method: the value of each seed
+VALUES: dict[str, dict[str, dict[str, list[str]]]] = {
+    "image_auroc": {
+        "bolt": {"clflow": ["0.5", "0.7"], "fastflow": ["0.4", "0.6"]},
+        "nut": {"clflow": ["1.0", "0.8"], "fastflow": ["0.9", ""]},
+    },
+    "pixel_auroc": {
+        "bolt": {"clflow": ["0.5", "0.5"], "fastflow": ["", "0.5"]},
+        "nut": {"clflow": ["0.5", "0.5"], "fastflow": ["0.5", ""]},
+    },
+}
+
+
 def write_tables(root: Path) -> None:
-    """Write what `tabulate` leaves: two methods, two categories, a value that is not defined."""
+    """Write what `tabulate` leaves of `VALUES`, where seed 1 of fastflow on nut failed."""
+    rows = [
+        f"demo,{category},{method},{seed},{metric},{value}"
+        for metric, categories in VALUES.items()
+        for category, methods in categories.items()
+        for method, values in methods.items()
+        for seed, value in enumerate(values)
+    ]
+    header = "dataset,category,method,seed,metric,value"
     (root / "tables").mkdir()
-    rows = ["bolt,clflow,0,image_auroc,0.5", "bolt,clflow,1,image_auroc,0.7"]
-    rows += ["nut,clflow,0,image_auroc,1.0", "nut,clflow,0,pixel_auroc,", "nut,fastflow,0,ap,0.25"]
-    lines = ["dataset,category,method,seed,metric,value", *(f"demo,{row}" for row in rows)]
-    (root / "tables/results.csv").write_text("\n".join(lines) + "\n")
+    (root / "tables/results.csv").write_text("\n".join([header, *rows]) + "\n")
     (root / "tables/summary.md").write_text("| table |\n")
 
 
@@ -118,3 +150,29 @@ def artifacts_of(root: Path, run: Any) -> set[str]:
     """Return the paths of a run's files."""
     folder = root / "mlruns/demo" / run.info.run_id / "artifacts"
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def own_tags(run: Any) -> dict[str, str]:
+    """Return the tags that MLflow shows as such."""
+    return {name: value for name, value in run.data.tags.items() if not name.startswith("mlflow.")}
+
+
+def note_of(run: Any) -> str:
+    """Return the description of a run."""
+    return str(run.data.tags["mlflow.note.content"])
+
+
+def record_of(root: Path, run: Any, name: str) -> dict[str, Any]:
+    """Return the record `name`.json of what a run was made from."""
+    path = root / "mlruns/demo" / run.info.run_id / f"artifacts/provenance/{name}.json"
+    return dict(json.loads(path.read_text()))
+
+
+def data_of(run: Any) -> dict[str, Any]:
+    """Return the data sets of a run, by context."""
+    return {
+        tag.value: used.dataset
+        for used in run.inputs.dataset_inputs
+        for tag in used.tags
+        if tag.key == "mlflow.data.context"
+    }

@@ -106,6 +106,20 @@ def summarize(results: pd.DataFrame, name: str) -> Summary:
     return Summary(METRICS[name], mean, std, tuple(averaged))
 
 
+def mean_metrics(results: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return each method's mean of each metric, the last row of `summarize`.
+
+    A metric that no category has for every method and seed has none.
+    """
+    means: dict[str, dict[str, float]] = {method: {} for method in results["method"].unique()}
+    present = set(results["metric"])
+    for name in (name for name in METRICS if name in present):
+        overall = summarize(results, name).mean.iloc[-1].dropna()
+        for method, value in overall.items():
+            means[str(method)][name] = float(value)
+    return means
+
+
 def rows_of(summary: Summary, digits: int, marks: Marks = NO_MARKS) -> list[Row]:
     """Return the rows of a metric's table, the best and the runner-up marked where they differ.
 

@@ -1,4 +1,4 @@
-"""Banks in MLflow: parent run = `synthesize`, child run = the bank of one category."""
+"""Banks in MLflow: one parent run, below it a run for the bank of each category."""
 
 import csv
 from collections.abc import Mapping
@@ -12,8 +12,21 @@ from clflow.errors import DataError
 from clflow.files import digest_of, sha256_of
 from clflow.study.paths import StudyPaths
 from clflow.study.training import check_place, flatten, parse_record, read_json
-from clflow.tracking.runs import KEY, KIND, PARENT, Changes, parent_run, repository_tags
-from clflow.tracking.store import Point, Store, open_store
+from clflow.tracking.data import trained_on
+from clflow.tracking.notes import BANK_RECORD, BANKS_NOTE, bank_note, repository_state
+from clflow.tracking.runs import (
+    CATEGORY,
+    KIND,
+    PARENT,
+    STUDY,
+    Changes,
+    add_child,
+    identity_of,
+    new_run,
+    parent_run,
+)
+from clflow.tracking.store import NOTE, Point, open_store
+from clflow.tracking.times import file_span
 
 SYNTHESIZE = "synthesize"
 
@@ -99,16 +112,29 @@ def log_bank(root: Path, study: str, category: str) -> Changes:
         TrackingError: MLflow failed.
     """
     bank = load_bank(root, study, category)
-    points = [*_counts(bank.description), *load_statistics(bank.statistics)]
-    identity = {KIND: "bank", KEY: bank.key}
+    about = bank.description
+    points = [*_counts(about), *load_statistics(bank.statistics)]
+    span = file_span(root / StudyPaths(study).bank(category) / "bank.json")
+    data = trained_on(root, study, category, about.manifest)
     with open_store(root) as store:
         experiment = store.experiment(study)
-        found = store.find(experiment, identity)
+        found = store.find(experiment, identity_of("bank", bank.key))
         if found:
             return Changes(unchanged=frozenset([found.id]))
-        parent = parent_run(store, experiment, SYNTHESIZE, {KIND: SYNTHESIZE})
-        tags = identity | {PARENT: parent.id} | _tags(bank) | repository_tags(root)
-        return _write(store, experiment, bank, tags, points)
+        parent = parent_run(store, experiment, "banks", {KIND: SYNTHESIZE}, span)
+        add_child(store, parent, span, data)
+        if STUDY not in parent.tags:
+            store.log_tags(parent, {STUDY: study, NOTE: BANKS_NOTE})
+        note = bank_note(category, about.dataset, about.reason, _sources(bank))
+        tags = {PARENT: parent.id, STUDY: study, CATEGORY: category, NOTE: note}
+        with new_run(store, experiment, f"bank/{category}", "bank", bank.key, tags, span) as run:
+            store.log_params(run, _params(about))
+            store.log_points(run, points, span.end)
+            store.log_data(run, data)
+            store.write_json(run, _record(root, bank), BANK_RECORD)
+            for path in (bank.sheet, bank.statistics):
+                store.upload(run, path)
+    return Changes(created=frozenset([run.id]))
 
 
 def load_statistics(path: Path) -> list[Point]:
@@ -132,18 +158,6 @@ def _row_points(row: dict[str, str]) -> list[Point]:
     return [Point(f"{prefix}{name}", float(value)) for name, value in row.items() if value]
 
 
-def _write(
-    store: Store, experiment: str, bank: Bank, tags: Mapping[str, str], points: list[Point]
-) -> Changes:
-    entry = store.start(experiment, bank.description.category, tags)
-    store.log_params(entry, _params(bank.description))
-    store.log_points(entry, points)
-    for path in (bank.sheet, bank.statistics):
-        store.upload(entry, path)
-    store.finish(entry)
-    return Changes(created=frozenset([entry.id]))
-
-
 def _params(about: BankDescription) -> dict[str, str]:
     found = {"resolved": about.resolved, "background": about.background or {}}
     return flatten(about.synthesize) | flatten({name: part for name, part in found.items() if part})
@@ -159,16 +173,20 @@ def _counts(about: BankDescription) -> list[Point]:
     return points
 
 
-def _tags(bank: Bank) -> dict[str, str]:
-    about = bank.description
-    tags = {
-        "clflow.dataset": about.dataset,
-        "clflow.category": about.category,
-        "clflow.reason": about.reason,
-        "clflow.digest.manifest": about.manifest,
-    }
-    tags |= {f"clflow.digest.{name}": value for name, value in bank.digests.items()}
-    return tags | {f"clflow.version.{name}": value for name, value in about.libraries.items()}
+def _sources(bank: Bank) -> list[tuple[str, str, str]]:
+    paths, category = StudyPaths(bank.study), bank.description.category
+    folder = paths.bank(category)
+    return [
+        ("images", f"`{paths.manifest(category).as_posix()}`", bank.description.manifest),
+        ("train", f"`{(folder / 'train').as_posix()}`", bank.digests["bank"]),
+        ("validation", f"`{(folder / 'validation').as_posix()}`", bank.digests["bank_validation"]),
+    ]
+
+
+def _record(root: Path, bank: Bank) -> dict[str, Any]:
+    about = bank.description.model_dump(include={"dataset", "category", "reason", "libraries"})
+    digests = {"manifest": bank.description.manifest, **bank.digests}
+    return about | {"digests": digests, "logged": repository_state(root)}
 
 
 def _digest(path: Path) -> str:

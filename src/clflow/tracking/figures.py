@@ -5,8 +5,9 @@ from pathlib import Path
 from clflow.errors import DataError
 from clflow.files import digest_of, sha256_of
 from clflow.study.paths import StudyPaths
-from clflow.tracking.runs import KEY, KIND, Changes, repository_tags
+from clflow.tracking.runs import CATEGORY, STUDY, Changes, identity_of, new_run
 from clflow.tracking.store import open_store
+from clflow.tracking.times import file_span
 
 
 def log_figures(root: Path, study: str, category: str) -> Changes:
@@ -21,14 +22,12 @@ def log_figures(root: Path, study: str, category: str) -> Changes:
     if not files:
         raise DataError(f"{folder} holds no figure; run `dvc repro figures`")
     key = digest_of([category, *([file.name, sha256_of(file)] for file in files)])
-    identity = {KIND: "figures", KEY: key}
     with open_store(root) as store:
         experiment = store.experiment(study)
-        found = store.find(experiment, identity)
+        found = store.find(experiment, identity_of("figures", key))
         if found:
             return Changes(unchanged=frozenset([found.id]))
-        tags = identity | {"clflow.category": category} | repository_tags(root)
-        run = store.start(experiment, f"figures/{category}", tags)
-        store.upload(run, folder)
-        store.finish(run)
+        tags, name = {STUDY: study, CATEGORY: category}, f"figures/{category}"
+        with new_run(store, experiment, name, "figures", key, tags, file_span(*files)) as run:
+            store.upload(run, folder)
     return Changes(created=frozenset([run.id]))

@@ -9,8 +9,9 @@ from clflow.progress import say
 from clflow.study.paths import TABLES
 from clflow.tracking.banks import log_bank
 from clflow.tracking.figures import log_figures
-from clflow.tracking.runs import log_evaluation, log_tables, log_training
+from clflow.tracking.runs import log_evaluation, log_training
 from clflow.tracking.store import TrackingError
+from clflow.tracking.tables import log_tables
 
 Arguments = ParamSpec("Arguments")
 

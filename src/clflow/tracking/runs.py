@@ -1,20 +1,19 @@
 """What a study becomes in MLflow: experiment = study, parent run = method, child run = one seed.
 
-Banks of synthetic anomalies have a parent of their own, see `clflow.tracking.banks`.
+Banks of synthetic anomalies, figures and tables have runs of their own, see the other modules.
 Everything is read from plain files and keyed by their digests: logging twice changes nothing.
 """
 
 import math
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clflow.files import digest_of, sha256_of
+from clflow.files import sha256_of
 from clflow.progress import say
-from clflow.study.paths import RESULTS, TABLE_FILES, StudyPaths
+from clflow.study.paths import StudyPaths
 from clflow.study.training import (
-    Description,
     Result,
     TrainedRun,
     flatten,
@@ -22,8 +21,17 @@ from clflow.study.training import (
     load_result,
     load_training,
 )
-from clflow.tracking.means import load_failed, load_means
-from clflow.tracking.store import Entry, Point, Store, open_store
+from clflow.tracking.data import DataSet, tested_on, trained_on
+from clflow.tracking.notes import (
+    EVALUATION_RECORD,
+    TRAINING_RECORD,
+    evaluation_record,
+    method_note,
+    run_note,
+    training_record,
+)
+from clflow.tracking.store import NOTE, Entry, Point, Store, open_store
+from clflow.tracking.times import Span, record_training, training_span
 
 _NONE: frozenset[str] = frozenset()
 
@@ -44,57 +52,100 @@ class Changes:
         return Changes(created, updated, unchanged)
 
 
-def repository_tags(root: Path) -> dict[str, str]:
-    """Return commit, whether tracked files differ from it, digest of dvc.lock: those that exist."""
-    tags = {}
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit:
-        tags["clflow.logged.git_commit"] = commit
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-        tags["clflow.logged.git_dirty"] = "true" if changed else "false"
-    lock = root / "dvc.lock"
-    if lock.is_file():
-        tags["clflow.logged.dvc_lock"] = sha256_of(lock)
-    return tags
-
-
-def _git(root: Path, *command: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(root), *command],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
 KIND = "clflow.kind"
 KEY = "clflow.key"
+STUDY = "clflow.study"
 METHOD = "clflow.method"
-FAILURE = "clflow.failure"
-FAILED = "clflow.failed_runs"
+CATEGORY = "clflow.category"
+SEED = "clflow.seed"
+FAILED = "clflow.failed"
+ALIGNMENT = "clflow.alignment"
 EVALUATED = "clflow.evaluated"
-TABULATED = "clflow.tabulated"
 PARENT = "mlflow.parentRunId"
+
+_SHORT = 16
+
+
+def short(digest: str) -> str:
+    """Return the start of a digest, which is enough to tell runs apart."""
+    return digest[:_SHORT]
+
+
+@contextmanager
+def new_run(
+    store: Store,
+    experiment: str,
+    name: str,
+    kind: str,
+    key: str,
+    tags: Mapping[str, str],
+    span: Span,
+) -> Iterator[Entry]:
+    """Yield a new run to fill, which is whole once the block ends without an error.
+
+    A run of the same files that an earlier version wrote, with the whole digest, gives way to it.
+    """
+    identity = identity_of(kind, key)
+    entry = store.start(experiment, name, {**identity, **tags}, span.start)
+    yield entry
+    store.finish(entry, span.end, failed=tags.get(FAILED) == "true")
+    store.discard(experiment, identity | {KEY: key})
+
+
+def identity_of(kind: str, key: str) -> dict[str, str]:
+    """Return the tags by which a run is found again."""
+    return {KIND: kind, KEY: short(key)}
+
+
+def parent_run(
+    store: Store, experiment: str, name: str, identity: Mapping[str, str], span: Span
+) -> Entry:
+    """Return the run with these tags, made if missing, that others are children of.
+
+    One that an earlier version wrote is renamed.
+    """
+    found = store.find(experiment, identity)
+    if found is None:
+        found = store.start(experiment, name, identity, span.start)
+        store.finish(found, span.end)
+    elif found.name != name:
+        store.rename(found, name)
+    return found
+
+
+def add_child(store: Store, parent: Entry, span: Span, data: DataSet) -> None:
+    """Let a parent last until the end of a child, and name the data that the child used."""
+    if span.end > parent.end:
+        store.finish(parent, span.end)
+    store.log_data(parent, data)
+
+
+def method_run(store: Store, study: str, method: str, span: Span) -> Entry:
+    """Return the run of a method, the parent of its models."""
+    identity = {KIND: "method", METHOD: method}
+    parent = parent_run(store, store.experiment(study), f"{method}/mean", identity, span)
+    if STUDY not in parent.tags:
+        store.log_tags(parent, {STUDY: study, FAILED: "false", NOTE: method_note(method, [])})
+    return parent
 
 
 def log_training(
     root: Path, study: str, method: str, category: str, seed: int, seconds: float | None = None
 ) -> Changes:
-    """Log a trained model: settings, curves, digests; `seconds` is how long training took.
+    """Log a trained model: settings, curves, data, record; a failed training as a failed run.
 
-    A training that failed becomes a failed run that says why.
+    `seconds` is how long a training took that has just ended; without it the note of an earlier
+    call is used, see `clflow.tracking.times`.
 
     Raises:
         DataError: a file of the run is missing or malformed.
         TrackingError: MLflow failed.
     """
     run = load_training(root, study, method, category, seed)
+    if seconds:
+        record_training(root, run, seconds)
     with open_store(root) as store:
-        return _child(store, root, run, seconds)[1]
+        return _child(store, root, run)[1]
 
 
 def log_evaluation(root: Path, study: str, method: str, category: str) -> Changes:
@@ -117,63 +168,44 @@ def log_evaluation(root: Path, study: str, method: str, category: str) -> Change
     changes = Changes()
     with open_store(root) as store:
         for run in runs:
-            entry, change = _child(store, root, run, None)
-            changes |= change | _evaluate(store, root, entry, result, run.description.seed)
+            entry, change = _child(store, root, run)
+            changes |= change | _evaluate(store, root, entry, run, result)
     return changes
 
 
-def log_tables(root: Path, study: str, tables: Path) -> Changes:
-    """Log all tables as a run of their own and the means to the run of each method.
-
-    Means are over what has a value; beside them stands which runs failed.
-
-    Raises:
-        DataError: results.csv is missing or malformed.
-        TrackingError: MLflow failed.
-    """
-    folder = root / tables
-    means, failed = load_means(folder / RESULTS), load_failed(folder / RESULTS)
-    results = sha256_of(folder / RESULTS)
-    files = [folder / name for name in TABLE_FILES if (folder / name).is_file()]
-    key = digest_of([[file.name, sha256_of(file)] for file in files])
-    with open_store(root) as store:
-        experiment = store.experiment(study)
-        for method, runs in failed.items():
-            parent = _parent(store, experiment, method)
-            tags = {FAILED: ", ".join(runs) or "none", TABULATED: results}
-            _log_means(store, parent, means.get(method, {}), tags)
-        identity = {KIND: "tables", KEY: key}
-        found = store.find(experiment, identity)
-        if found:
-            return Changes(unchanged=frozenset([found.id]))
-        run = store.start(experiment, "tables", identity | repository_tags(root))
-        for file in files:
-            store.upload(run, file)
-        store.finish(run)
-    return Changes(created=frozenset([run.id]))
-
-
-def _child(
-    store: Store, root: Path, run: TrainedRun, seconds: float | None
-) -> tuple[Entry, Changes]:
-    description = run.description
-    experiment = store.experiment(description.study)
-    identity = {KIND: "run", KEY: run.key}
-    found = store.find(experiment, identity)
+def _child(store: Store, root: Path, run: TrainedRun) -> tuple[Entry, Changes]:
+    about, failed = run.description, run.description.failure is not None
+    experiment, span = store.experiment(about.study), training_span(root, run)
+    found = store.find(experiment, identity_of("run", run.key))
     if found:
         return found, _add_sheet(store, found, run)
-    failed = description.failure is not None
     points = [] if failed else load_curves(run.history)
-    parent = _parent(store, experiment, description.method)
-    tags = identity | {PARENT: parent.id} | _tags(run) | repository_tags(root)
-    name = f"{description.category}/seed-{description.seed}"
-    entry = store.start(experiment, name, tags)
-    store.log_params(entry, flatten(description.settings))
-    store.log_points(entry, points + ([Point("train_seconds", seconds)] if seconds else []))
-    for path in run.files:
-        store.upload(entry, path)
-    store.finish(entry, failed=failed)
+    if span.seconds is not None:
+        points.append(Point("training_seconds", span.seconds))
+    data = trained_on(root, about.study, about.category, about.digests.get("manifest", ""))
+    parent = method_run(store, about.study, about.method, span)
+    add_child(store, parent, span, data)
+    tags = {PARENT: parent.id, NOTE: run_note(run, span)} | _tags(run)
+    name = f"{about.method}/{about.category}/seed-{about.seed}"
+    with new_run(store, experiment, name, "run", run.key, tags, span) as entry:
+        store.log_params(entry, flatten(about.settings))
+        store.log_points(entry, points, span.end)
+        store.log_data(entry, data)
+        store.write_json(entry, training_record(root, run), TRAINING_RECORD)
+        for path in run.files:
+            store.upload(entry, path)
     return entry, Changes(created=frozenset([entry.id]))
+
+
+def _tags(run: TrainedRun) -> dict[str, str]:
+    about = run.description
+    return {
+        STUDY: about.study,
+        METHOD: about.method,
+        CATEGORY: about.category,
+        SEED: str(about.seed),
+        FAILED: _truth(about.failure is not None),
+    } | _sheet_tags(run)
 
 
 def _add_sheet(store: Store, entry: Entry, run: TrainedRun) -> Changes:
@@ -187,61 +219,33 @@ def _add_sheet(store: Store, entry: Entry, run: TrainedRun) -> Changes:
 
 
 def _sheet_tags(run: TrainedRun) -> dict[str, str]:
-    return {"clflow.digest.alignment": sha256_of(run.sheet)} if run.sheet.is_file() else {}
+    return {ALIGNMENT: short(sha256_of(run.sheet))} if run.sheet.is_file() else {}
 
 
-def _parent(store: Store, experiment: str, method: str) -> Entry:
-    return parent_run(store, experiment, method, {KIND: "method", METHOD: method})
-
-
-def parent_run(store: Store, experiment: str, name: str, identity: Mapping[str, str]) -> Entry:
-    """Return the run with these tags, made empty if missing, that others are children of."""
-    found = store.find(experiment, identity)
-    if found:
-        return found
-    parent = store.start(experiment, name, identity)
-    store.finish(parent)
-    return parent
-
-
-def _tags(run: TrainedRun) -> dict[str, str]:
-    about: Description = run.description
-    tags = {
-        "clflow.dataset": about.dataset,
-        "clflow.category": about.category,
-        METHOD: about.method,
-        "clflow.seed": str(about.seed),
-        "clflow.device": about.device,
-    }
-    tags |= {f"clflow.digest.{name}": value for name, value in about.digests.items()}
-    tags |= {f"clflow.version.{name}": value for name, value in about.versions.items()}
-    if run.weights.is_file():
-        tags["clflow.digest.weights"] = sha256_of(run.weights)
-    if about.failure is not None:
-        tags[FAILURE] = about.failure
-    return tags | _sheet_tags(run)
-
-
-def _evaluate(store: Store, root: Path, entry: Entry, result: Result, seed: int) -> Changes:
-    digest = result.digest(seed)
+def _evaluate(store: Store, root: Path, entry: Entry, run: TrainedRun, result: Result) -> Changes:
+    seed, digest = run.description.seed, short(result.digest(run.description.seed))
     if entry.tags.get(EVALUATED) == digest:
         return Changes(unchanged=frozenset([entry.id]))
     paths, place = StudyPaths(result.study), (result.method, result.category)
-    store.log_points(entry, _metric_points(result.seeds[seed], entry))
+    store.log_points(entry, metric_points(result.seeds[seed], entry))
+    manifest = result.digests.get("manifest", run.description.digests.get("manifest", ""))
+    store.log_data(entry, tested_on(result, manifest))
     store.upload(entry, root / paths.scores(*place) / f"seed-{seed}.parquet")
     if seed == result.pictured:
         store.upload(entry, root / paths.overlays(*place), "overlays")
-    tags = {f"clflow.protocol.{name}": value for name, value in result.protocol.items()}
-    tags |= {f"clflow.count.{name}": str(count) for name, count in result.counts.items()}
-    if seed in result.failures or FAILURE in entry.tags:
-        tags[FAILURE] = result.failures.get(seed, "none")
-    store.log_tags(entry, tags)
+    store.write_json(entry, evaluation_record(root, result), EVALUATION_RECORD)
+    failed = run.description.failure is not None or seed in result.failures
+    note = run_note(run, training_span(root, run), result)
+    store.log_tags(entry, {FAILED: _truth(failed), NOTE: note})
     store.log_tags(entry, {EVALUATED: digest})
     return Changes(updated=frozenset([entry.id]))
 
 
-def _metric_points(metrics: dict[str, float | None], entry: Entry) -> list[Point]:
-    # MLflow cannot remove a metric: one that has become undefined is overwritten by NaN.
+def metric_points(metrics: Mapping[str, float | None], entry: Entry) -> list[Point]:
+    """Return the metrics that are defined, and NaN for those that the run has and are not.
+
+    MLflow cannot remove a metric.
+    """
     values = {
         name: math.nan if value is None else value
         for name, value in metrics.items()
@@ -250,10 +254,5 @@ def _metric_points(metrics: dict[str, float | None], entry: Entry) -> list[Point
     return [Point(name, value) for name, value in values.items()]
 
 
-def _log_means(
-    store: Store, parent: Entry, metrics: dict[str, float], tags: dict[str, str]
-) -> None:
-    if parent.tags.get(TABULATED) == tags[TABULATED]:
-        return
-    store.log_points(parent, [Point(f"mean_{name}", value) for name, value in metrics.items()])
-    store.log_tags(parent, tags)
+def _truth(value: bool) -> str:
+    return "true" if value else "false"

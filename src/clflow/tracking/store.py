@@ -1,5 +1,6 @@
 """The MLflow store of a repository: where it is, one writer at a time, one kind of error."""
 
+import json
 import logging
 import os
 import sqlite3
@@ -15,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from clflow.errors import ClflowError
 from clflow.study.training import Point
+from clflow.tracking.data import DataSet
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
@@ -25,6 +27,7 @@ _DEFAULTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }
+_CONTENT = "each model is a run below its method, which has the means over categories."
 _LOCK_SECONDS = 120.0
 _BUSY_SECONDS = 20.0
 _REASON_LENGTH = 300
@@ -32,7 +35,16 @@ _METRICS_PER_BATCH = 1000
 _PAIRS_PER_BATCH = 100
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 8000
+_DIGEST_LENGTH = 16
 _ENDED = ("FINISHED", "FAILED")
+
+NOTE = "mlflow.note.content"
+# Says that an experiment trains models. The pages of MLflow 3.17 do not ask: they open every
+# experiment as one of language models until the reader chooses "Model training", or the address
+# ends in ?workflowType=machine_learning.
+EXPERIMENT_KIND = "mlflow.experimentKind"
+MODEL_TRAINING = "custom_model_development"
+_NOT_OURS = ("", "no_inferred_type", "genai_development", "genai_development_inferred")
 
 Item = TypeVar("Item")
 
@@ -43,10 +55,12 @@ class TrackingError(ClflowError):
 
 @dataclass(frozen=True)
 class Entry:
-    """A run in the store: its tags and the names of the metrics it has."""
+    """A run in the store: name, tags, when it ended [ms], and the names of the metrics it has."""
 
     id: str
+    name: str
     tags: Mapping[str, str]
+    end: int = 0
     metrics: frozenset[str] = frozenset()
 
 
@@ -139,12 +153,16 @@ class Store:
         self._artifacts = root / ARTIFACTS if _is_local(root) else None
 
     def experiment(self, name: str) -> str:
-        """Return the id of an experiment, made if missing with artifacts in the repository."""
+        """Return the id of an experiment of model training, made if missing.
+
+        Its artifacts are in the repository, unless the user has another store.
+        """
         location = (self._artifacts / name).as_uri() if self._artifacts else None
+        tags = {EXPERIMENT_KIND: MODEL_TRAINING, NOTE: f"Study {name} of clflow: {_CONTENT}"}
         with _reported():
             found = self._client.get_experiment_by_name(name)
             if found is None:
-                return str(self._client.create_experiment(name, artifact_location=location))
+                return str(self._client.create_experiment(name, location, tags))
         if location and found.artifact_location != location:
             message = (
                 f"MLflow keeps the artifacts of {name!r} in {found.artifact_location}, not in "
@@ -152,35 +170,53 @@ class Store:
                 f"{ARTIFACTS}, then run `clflow track sync`"
             )
             raise TrackingError(message)
+        if found.tags.get(EXPERIMENT_KIND, "") in _NOT_OURS:
+            with _reported():
+                for tag, value in tags.items():
+                    self._client.set_experiment_tag(found.experiment_id, tag, value)
         return str(found.experiment_id)
 
     def find(self, experiment: str, tags: Mapping[str, str]) -> Entry | None:
         """Return the ended run with these tags; what an interrupted process left is removed."""
-        query = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
         finished = None
         with _reported():
-            for run in self._client.search_runs([experiment], query):
+            for run in self._search(experiment, tags):
                 if run.info.status in _ENDED:
-                    finished = Entry(run.info.run_id, run.data.tags, frozenset(run.data.metrics))
+                    finished = _entry(run)
                 else:
                     self._client.delete_run(run.info.run_id)
         return finished
 
-    def start(self, experiment: str, name: str, tags: Mapping[str, str]) -> Entry:
-        """Return a new run, which counts only once it is finished."""
+    def discard(self, experiment: str, tags: Mapping[str, str]) -> None:
+        """Move the runs with these tags to those that MLflow keeps as deleted."""
+        with _reported():
+            for run in self._search(experiment, tags):
+                self._client.delete_run(run.info.run_id)
+
+    def _search(self, experiment: str, tags: Mapping[str, str]) -> Any:
+        query = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return self._client.search_runs([experiment], query)
+
+    def start(self, experiment: str, name: str, tags: Mapping[str, str], at: int) -> Entry:
+        """Return a new run that started at a time [ms], which counts only once it is finished."""
         kept = {key: _clip(value, _TAG_LENGTH) for key, value in tags.items()}
         with _reported():
-            run = self._client.create_run(experiment, run_name=name, tags=kept)
-        return Entry(run.info.run_id, kept)
+            run = self._client.create_run(experiment, at, kept, name)
+        return Entry(run.info.run_id, name, kept)
 
-    def finish(self, run: Entry, *, failed: bool = False) -> None:
-        """Mark a run as whole, or as one that failed and is whole as that."""
+    def finish(self, run: Entry, at: int, *, failed: bool = False) -> None:
+        """Mark a run as whole at a time [ms], or as one that failed and is whole as that."""
         with _reported():
-            self._client.set_terminated(run.id, "FAILED" if failed else "FINISHED")
+            self._client.set_terminated(run.id, "FAILED" if failed else "FINISHED", at)
 
-    def log_points(self, run: Entry, points: Sequence[Point]) -> None:
-        """Add values to the metrics of a run."""
-        now = time.time_ns() // 1_000_000
+    def rename(self, run: Entry, name: str) -> None:
+        """Give a run another name."""
+        with _reported():
+            self._client.update_run(run.id, name=name)
+
+    def log_points(self, run: Entry, points: Sequence[Point], at: int | None = None) -> None:
+        """Add values to the metrics of a run, as of a time [ms]; without one, of now."""
+        now = time.time_ns() // 1_000_000 if at is None else at
         with _reported():
             from mlflow.entities import Metric
 
@@ -206,6 +242,32 @@ class Store:
                 pairs = [RunTag(name, _clip(value, _TAG_LENGTH)) for name, value in batch]
                 self._client.log_batch(run.id, tags=pairs)
 
+    def remove_tag(self, run: Entry, name: str) -> None:
+        """Remove a tag, which the run must have."""
+        with _reported():
+            self._client.delete_tag(run.id, name)
+
+    def log_data(self, run: Entry, data: DataSet) -> None:
+        """Say what data a run used; the data stay where they are."""
+        with _reported():
+            from mlflow.entities import Dataset, DatasetInput, InputTag
+
+            used = Dataset(
+                data.name,
+                data.digest[:_DIGEST_LENGTH],
+                source_type="local",
+                source=json.dumps({"uri": data.source.as_posix()}),
+                schema=json.dumps({"mlflow_colspec": data.columns}),
+                profile=json.dumps(dict(data.counts)) if data.counts else None,
+            )
+            context = InputTag("mlflow.data.context", data.context)
+            self._client.log_inputs(run.id, [DatasetInput(used, [context])])
+
+    def write_json(self, run: Entry, value: Mapping[str, Any], path: str) -> None:
+        """Write a JSON file to the artifacts of a run, or replace it."""
+        with _reported():
+            self._client.log_text(run.id, json.dumps(value, indent=1, sort_keys=True) + "\n", path)
+
     def upload(self, run: Entry, path: Path, folder: str | None = None) -> None:
         """Copy a file, or a folder's content, to the artifacts of a run; a missing one is not."""
         with _reported():
@@ -213,6 +275,11 @@ class Store:
                 self._client.log_artifacts(run.id, str(path), folder)
             elif path.exists():
                 self._client.log_artifact(run.id, str(path), folder)
+
+
+def _entry(run: Any) -> Entry:
+    metrics = frozenset(run.data.metrics)
+    return Entry(run.info.run_id, run.info.run_name, run.data.tags, run.info.end_time, metrics)
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -10,7 +10,8 @@ from clflow.study.paths import TABLES, StudyPaths
 from clflow.study.training import FAILURE
 from clflow.tracking.banks import log_bank
 from clflow.tracking.figures import log_figures
-from clflow.tracking.runs import Changes, log_evaluation, log_tables, log_training
+from clflow.tracking.runs import Changes, log_evaluation, log_training
+from clflow.tracking.tables import log_tables
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,13 @@ def _banks(root: Path) -> list[tuple[str, str]]:
 
 
 def _trained(root: Path) -> list[tuple[str, str, str, int]]:
+    """Return study, method, category and seed of each model, oldest first."""
     folders = StudyPaths("*").models("*", "*") / "seed-*"
     found = [place for name in ("run.json", FAILURE) for place in _places(root, folders / name)]
+    found.sort(key=lambda parts: (root.joinpath(*parts).stat().st_mtime_ns, parts))
     return [
         (study, method, category, int(seed.removeprefix("seed-")))
-        for _, study, method, category, seed, _ in sorted(found)
+        for _, study, method, category, seed, _ in found
         if seed.removeprefix("seed-").isdigit()
     ]
 
