@@ -245,7 +245,8 @@ def test_divergence_is_an_error() -> None:
 
 
 def test_no_images_give_no_scores() -> None:
-    assert small("padim").score(ArrayImages([])).anomaly_maps.shape == (0, SIZE, SIZE)
+    scores = small("padim").fit(training_data(), seeded()).score(ArrayImages([]))
+    assert scores.anomaly_maps.shape == (0, SIZE, SIZE)
 
 
 def test_loading_with_another_backbone_is_refused(tmp_path: Path) -> None:

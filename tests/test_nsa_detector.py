@@ -32,7 +32,7 @@ from clflow.detectors.nsa.views import training_views
 from clflow.detectors.protocol import Workspace
 from clflow.errors import DataError, TrainingError
 from clflow.pipeline.machine import detector_size
-from clflow.synthesis.training_data import Negatives, TrainingData
+from clflow.synthesis.training_data import SyntheticAnomalies, TrainingData
 
 CPU = torch.device("cpu")
 MARGIN = 16
@@ -211,8 +211,8 @@ def test_labels_in_grey_levels_give_maps_in_grey_levels(source: str) -> None:
     )
     good = good_images("object", 6)
     spoiled, mask = scratched(good)
-    negatives = Negatives(ArrayImages(spoiled), lambda _: mask, ((),) * 6, tuple(range(6)))
-    data = replace(training_data("object"), negatives=negatives)
+    negatives = SyntheticAnomalies(ArrayImages(spoiled), lambda _: mask, ((),) * 6, tuple(range(6)))
+    data = replace(training_data("object"), anomalies=negatives)
     detector = NSADetector(settings).fit(data, seeded())
     assert detector.history_[0]["loss"] > 1
     assert (detector.score(ArrayImages(good)).anomaly_maps >= 0).all()
@@ -266,14 +266,14 @@ def test_a_resumed_run_gives_the_weights_of_an_unbroken_one(
 
     monkeypatch.setattr(training.Loop, "run", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(broken, task(settings), settings, tmp_path / "checkpoint")
+        train(broken, task(settings), settings, Workspace(tmp_path / "checkpoint"))
     monkeypatch.undo()
     monkeypatch.setenv("CLFLOW_WORKERS", "0")
-    assert train(resumed, task(settings), settings, tmp_path / "checkpoint") == history
+    assert train(resumed, task(settings), settings, Workspace(tmp_path / "checkpoint")) == history
     assert same_weights(unbroken, resumed)
     assert not same_weights(unbroken, broken)
     again = build_network(seeded(1))
-    assert train(again, task(settings), settings, tmp_path / "checkpoint") == history
+    assert train(again, task(settings), settings, Workspace(tmp_path / "checkpoint")) == history
     assert same_weights(again, unbroken)
 
 
@@ -285,7 +285,7 @@ def test_checkpoints_are_written_when_they_are_due(
         training, "save_checkpoint", lambda *arguments: written.append(arguments[3])
     )
     settings = small_settings(training={"checkpoint_every": 2})
-    train(build_network(seeded()), task(settings), settings, tmp_path / "checkpoint")
+    train(build_network(seeded()), task(settings), settings, Workspace(tmp_path / "checkpoint"))
     assert written == [2, 3]
 
 

@@ -56,7 +56,10 @@ def pick_device(device: "str | torch.device | None" = None) -> "torch.device":
 
 @contextmanager
 def exact_repeats() -> Iterator[None]:
-    """Within the block torch refuses operations whose result varies from run to run."""
+    """Within the block torch refuses operations whose result varies from run to run.
+
+    Global state, that of torch's generator on the CPU too, is left as it was found.
+    """
     import torch
 
     # cuBLAS reads it at start-up; without it matrix products on a GPU differ from run to run
@@ -66,7 +69,8 @@ def exact_repeats() -> Iterator[None]:
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
         torch.set_deterministic_debug_mode(before)
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]

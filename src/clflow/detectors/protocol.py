@@ -22,12 +22,14 @@ class Workspace:
     """Where a detector may keep what can be made again: a run's checkpoint, images' features.
 
     `observer` is called after each training step, of a method that has such, with the number of
-    steps done. It may score the detector; it must not change it.
+    steps done. It may score the detector; it must not change it. `processes` is how many others
+    may make samples ahead, 0 for none; None for CLFLOW_WORKERS, else one per core.
     """
 
     checkpoint: Path | None = None
     features: Path | None = None
     observer: Observer | None = None
+    processes: int | None = None
 
 
 NO_WORKSPACE = Workspace()

@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from clflow import UNKNOWN, __version__
 from clflow.detectors.registry import METHODS, Method, find_method
 from clflow.errors import DataError
 from clflow.files import write_json
@@ -28,17 +28,9 @@ _REASON = 200
 _NEEDED = ("method", "version", "settings", "seed")
 
 
-def own_version() -> str:
-    """Return the version of clflow that is installed, `0+unknown` where none is."""
-    try:
-        return version("clflow")
-    except PackageNotFoundError:
-        return "0+unknown"
-
-
 def write_description(folder: Path, method: str, content: Mapping[str, Any]) -> None:
     """Write model.json: the content, with the method and the version of clflow."""
-    write_json(folder / DESCRIPTION, {**content, "method": method, "version": own_version()})
+    write_json(folder / DESCRIPTION, {**content, "method": method, "version": __version__})
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -55,9 +47,11 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{DESCRIPTION} does not say its {' and '.join(missing)}")
     if content["method"] not in METHODS:
         raise ValueError(f"there is no method {content['method']!r}")
-    written, own = str(content["version"]), own_version()
-    if _parts(written) > _parts(own) and _parts(own) > (0,):
-        raise ValueError(f"clflow {written} wrote it, this is {own}: install that version")
+    written, own = _numbers(str(content["version"])), _numbers(__version__)
+    if own and written > own:
+        raise ValueError(
+            f"clflow {content['version']} wrote it, this is {__version__}: install that version"
+        )
     return content
 
 
@@ -127,10 +121,11 @@ def _unreadable(folder: Path, error: Exception) -> DataError:
     reason = " ".join(str(error).split())[:_REASON]
     return DataError(
         f"the model in {folder} cannot be read ({reason}): it is damaged, or another version of "
-        "clflow wrote it; remove the folder and train again, in a study by `dvc repro`"
+        "clflow wrote it; remove the folder and train again: in a study, run `dvc repro`"
     )
 
 
-def _parts(text: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version, `0.1.0+local` as (0, 1, 0)."""
-    return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[^\d.]", text)[0]))
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version, `0.1.0+local` as (0, 1, 0); none if unknown."""
+    found = re.match(r"\d+(\.\d+)*", text)
+    return tuple(map(int, found[0].split("."))) if found and text != UNKNOWN else ()

@@ -136,7 +136,7 @@ class PeerDetector(SavedDetector[PeerSettings]):
             odd = sorted(own.keys() ^ tensors.keys())
             raise SettingsError(
                 f"{self.target} has other tensors than were saved, first {odd[0]!r}; install the "
-                "version of anomalib named in run.json or train again"
+                "version named in run.json or train again"
             )
         model.load_state_dict(tensors, strict=False)
         self.model_ = model.to(self.device).eval()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clflow.alignment.image_alignment import ImageAlignment
-from clflow.alignment.posed import Posed, fit_alignment, posed, posed_negatives, restored
+from clflow.alignment.posed import Posed, fit_alignment, posed, posed_anomalies, restored
 from clflow.data.images import ImageSource
 from clflow.detectors.base import SavedDetector
 from clflow.detectors.flow.dataset import (
@@ -28,7 +28,7 @@ from clflow.detectors.scoring import anomaly_maps, image_scores
 from clflow.errors import DataError
 from clflow.features.backbone import Backbone, build_backbone
 from clflow.features.store import BATCH_SIZE, FeatureStore
-from clflow.synthesis.training_data import Negatives, TrainingData
+from clflow.synthesis.training_data import SyntheticAnomalies, TrainingData
 
 
 class FlowDetector(SavedDetector[FlowSettings]):
@@ -142,11 +142,11 @@ class FlowDetector(SavedDetector[FlowSettings]):
         if not settings.uses_negatives:
             normalize_for_training(good, None, (), fitted, settings, generator)
             return TrainingFeatures(good, None)
-        negatives = posed_negatives(self.alignment_, _required(data.negatives), settings.image_size)
-        levels = self._gathered(negatives.images, "features of anomalies", workspace)
-        normalize_for_training(good, levels, negatives.owners, fitted, settings, generator)
+        anomalies = posed_anomalies(self.alignment_, _required(data.anomalies), settings.image_size)
+        levels = self._gathered(anomalies.images, "features of anomalies", workspace)
+        normalize_for_training(good, levels, anomalies.sources, fitted, settings, generator)
         return TrainingFeatures(
-            good, negative_features(levels, negatives, len(data.good), settings)
+            good, negative_features(levels, anomalies, len(data.good), settings)
         )
 
     def _posed(self, images: ImageSource, label: str) -> Posed:
@@ -198,11 +198,11 @@ class FlowDetector(SavedDetector[FlowSettings]):
         return self.store.fingerprint
 
 
-def _required(negatives: Negatives | None) -> Negatives:
-    if negatives is None or not len(negatives.images):
+def _required(anomalies: SyntheticAnomalies | None) -> SyntheticAnomalies:
+    if anomalies is None or not len(anomalies.images):
         message = (
             "this method learns from synthetic anomalies and none were given: run the "
             "synthesize stage, or set classification.weight and contrast.weight to 0"
         )
         raise DataError(message)
-    return negatives
+    return anomalies

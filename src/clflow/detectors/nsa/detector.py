@@ -86,7 +86,7 @@ class NSADetector(SavedDetector[NSADetectorSettings]):
         self.kind_, self.inputs_ = plan.kind, plan.inputs
         network = self._new_network(seed)
         task = Task(samples, plan.epochs, seed, self.device)
-        self.history_ = train(network, task, self.settings, workspace.checkpoint)
+        self.history_ = train(network, task, self.settings, workspace)
         self.network_ = network.eval().requires_grad_(False)
         self.seed_ = generator.initial_seed()
         return self

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,6 +28,7 @@ from clflow.detectors.nsa.samples import (
 )
 from clflow.detectors.nsa.settings import NSADetectorSettings, TrainingSettings
 from clflow.detectors.nsa.views import Views, training_views
+from clflow.detectors.protocol import NO_WORKSPACE, Workspace
 from clflow.errors import DataError, TrainingError
 from clflow.progress import track
 from clflow.synthesis.training_data import TrainingData
@@ -71,13 +71,13 @@ def prepare(data: TrainingData, settings: NSADetectorSettings, seed: int) -> tup
 def _of_bank(
     data: TrainingData, pixels: NDArray[np.uint8], views: Views, plan: Plan, seed: int
 ) -> BankSamples:
-    negatives = data.negatives
-    if negatives is None or not len(negatives.images):
+    anomalies = data.anomalies
+    if anomalies is None or not len(anomalies.images):
         raise DataError(
             "anomalies.source is bank and there is none: run the synthesize stage, or set it to fly"
         )
-    of_good = anomalies_of(negatives.owners, len(pixels))
-    return BankSamples(pixels, negatives, of_good, views, plan.member, seed)
+    of_good = anomalies_of(anomalies.sources, len(pixels))
+    return BankSamples(pixels, anomalies, of_good, views, plan.member, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,10 @@ class Task:
 
 
 def train(
-    network: nn.Module, task: Task, settings: NSADetectorSettings, checkpoint: Path | None = None
+    network: nn.Module,
+    task: Task,
+    settings: NSADetectorSettings,
+    workspace: Workspace = NO_WORKSPACE,
 ) -> History:
     """Train the network in place and return the history, one row per epoch.
 
@@ -101,13 +104,14 @@ def train(
     Raises:
         TrainingError: the loss is not finite or diverged.
     """
-    loop = Loop(network, task, settings)
+    loop, checkpoint = Loop(network, task, settings), workspace.checkpoint
+    workers = sample_workers() if workspace.processes is None else workspace.processes
     if checkpoint is not None and checkpoint.is_file():
         loop.finished, loop.history = load_checkpoint(checkpoint, network, loop.optimizer)
     remaining = range(loop.finished, task.epochs)
     keys = [batch for epoch in remaining for batch in loop.keys(epoch)]
     per_epoch = math.ceil(len(task.samples) / settings.training.batch_size)
-    with closing(batches(task.samples, keys, sample_workers(), task.device)) as made:
+    with closing(batches(task.samples, keys, workers, task.device)) as made:
         for epoch in track(remaining, "training epochs", len(remaining)):
             loop.run(epoch, islice(made, per_epoch))
             done = epoch + 1
