@@ -194,12 +194,12 @@ def test_a_resumed_run_ends_as_an_unbroken_one(
     workspace = Workspace(checkpoint=tmp_path / "seed-0.safetensors")
     guard, count = loop._guard, 0
 
-    def interrupted(label: str, *rest: Any) -> None:
+    def interrupted(found: loop.Step, history: Any, course: loop.Course) -> None:
         nonlocal count
-        count += label == "fine alignment"
+        count += course.label == "fine alignment"
         if count > broken_at:
             raise KeyboardInterrupt
-        guard(label, *rest)
+        guard(found, history, course)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_guard", interrupted)

@@ -89,13 +89,7 @@ class FlowDetector(SavedDetector[FlowSettings]):
         self.normalizations_.to(self.device)
         self.seed_ = generator.initial_seed()
         self.history_ = train(
-            self.densities_,
-            features,
-            self.settings,
-            seed,
-            self.device,
-            workspace.checkpoint,
-            workspace.observer,
+            self.densities_, features, self.settings, seed, self.device, workspace
         )
         return self
 
