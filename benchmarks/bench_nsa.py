@@ -25,10 +25,10 @@ from threadpoolctl import threadpool_limits
 from clflow.data.images import ArrayImages
 from clflow.data.records import read_manifest
 from clflow.detectors.nsa.detector import NSADetector
-from clflow.detectors.nsa.network import build_network
+from clflow.detectors.nsa.network import build_network, label_loss, mixed, uses_bfloat16
 from clflow.detectors.nsa.samples import Samples, batches, epoch_keys
 from clflow.detectors.nsa.settings import NSADetectorSettings
-from clflow.detectors.nsa.training import Loop, Task, prepare
+from clflow.detectors.nsa.training import prepare
 from clflow.detectors.registry import find_method
 from clflow.device import pick_device, prepare_torch
 from clflow.pipeline.inputs import image_files, training_data
@@ -78,14 +78,26 @@ def trained_per_second(samples: Samples, settings: NSADetectorSettings, timing: 
     keys = epoch_keys(0, 0, len(samples), settings.training.batch_size)[:1]
     (batch,) = batches(samples, keys, 0, timing.device)
     network = build_network(torch.Generator().manual_seed(0)).to(timing.device)
-    loop = Loop(network, Task(samples, timing.repeats + 1, 0, timing.device), settings)
-    epochs = count()
-    return len(batch[0]) / timing.median_seconds(lambda: loop.run(next(epochs), [batch]))
+    optimizer = torch.optim.Adam(network.parameters())
+    bfloat16 = uses_bfloat16(settings.precision, timing.device)
+    images, labels = batch
+
+    def step() -> None:
+        with mixed(timing.device, bfloat16=bfloat16):
+            output = network(images)
+        optimizer.zero_grad(set_to_none=True)
+        label_loss(output, labels, settings.label).backward()
+        optimizer.step()
+
+    network.train()
+    return len(images) / timing.median_seconds(step)
 
 
 def scored_per_second(images: ArrayImages, settings: NSADetectorSettings, timing: Timing) -> float:
     """Return how many decoded images are scored in a second."""
     detector = NSADetector(settings)
+    # how well it scores does not matter here
+    detector.seed_ = 0
     return len(images) / timing.median_seconds(lambda: detector.score(images))
 
 

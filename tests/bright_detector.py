@@ -33,7 +33,7 @@ class BrightDetector:
     interrupted: ClassVar[set[int]] = set()
     failing: ClassVar[dict[int, Exception]] = {}
 
-    def __init__(self, settings: BrightSettings) -> None:
+    def __init__(self, settings: BrightSettings, *, method: str = "bright") -> None:
         self.settings = settings
         self.history_: list[dict[str, float]] = []
 

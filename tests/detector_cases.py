@@ -50,7 +50,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 def part_data() -> TrainingData:
     """Return good parts and anomalies of them."""
     good = parts_data(12).good
-    anomalies = training_data(12).negatives
+    anomalies = training_data(12).anomalies
     assert anomalies is not None
     masks = [anomalies.masks(index)[..., None] for index in range(12)]
     spotted = [np.where(mask, 250, good[i]).astype(np.uint8) for i, mask in enumerate(masks)]

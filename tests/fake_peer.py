@@ -46,6 +46,7 @@ class FakePeer(PeerDetector):
 
     target = "nowhere:Fake"
     settings_model = PadimSettings
+    usual_method = "anomalib.padim"
 
     def build(self) -> Any:
         channels = int(self.settings.arguments["n_features"])  # type: ignore[call-overload]

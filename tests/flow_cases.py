@@ -8,7 +8,7 @@ import torch
 from clflow.data.images import ArrayImages
 from clflow.detectors.flow.settings import FlowSettings
 from clflow.detectors.registry import find_method, merged
-from clflow.synthesis.training_data import Negatives, TrainingData
+from clflow.synthesis.training_data import SyntheticAnomalies, TrainingData
 
 SMALL: dict[str, Any] = {
     "image_size": 64,
@@ -41,11 +41,11 @@ def training_data(count: int = 10, with_negatives: bool = True) -> TrainingData:
     """Return grain images, each with one spotted twin."""
     good = grain(count, 0)
     anomalies, mask = spotted(good)
-    negatives = Negatives(
+    negatives = SyntheticAnomalies(
         images=ArrayImages(anomalies),
         masks=lambda _: mask,
         boxes=(((24, 20, 44, 40),),) * count,
-        owners=tuple(range(count)),
+        sources=tuple(range(count)),
     )
     return TrainingData(ArrayImages(good), negatives if with_negatives else None)
 

@@ -56,7 +56,8 @@ def test_scores_do_not_depend_on_the_other_images() -> None:
 
 
 def test_no_images_give_no_scores() -> None:
-    scores = FlowDetector(small_settings("fastflow")).score(ArrayImages([]))
+    detector = FlowDetector(small_settings("fastflow")).fit(training_data(), seeded())
+    scores = detector.score(ArrayImages([]))
     assert scores.anomaly_maps.shape == (0, 64, 64)
 
 

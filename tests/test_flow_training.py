@@ -15,6 +15,7 @@ from clflow.detectors.flow.density import LevelDensity
 from clflow.detectors.flow.objective import Objective, draw_batch
 from clflow.detectors.flow.settings import FlowSettings
 from clflow.detectors.flow.training import train
+from clflow.detectors.protocol import Workspace
 from clflow.errors import TrainingError
 from clflow.training.checkpoint import save_checkpoint
 
@@ -62,19 +63,21 @@ def test_a_resumed_run_gives_the_weights_of_an_unbroken_one(
     settings = small_settings(method)
     unbroken, broken = densities(settings), densities(settings)
     history = train(unbroken, features(), settings, 5, CPU)
-    run = training._Loop.run
+    loss = training.Steps.loss
 
-    def killed(self: training._Loop, step: int) -> None:
+    def killed(self: training.Steps, step: int) -> tuple[Tensor, dict[str, float]]:
         if step == killed_at:
             raise KeyboardInterrupt
-        run(self, step)
+        return loss(self, step)
 
-    monkeypatch.setattr(training._Loop, "run", killed)
+    monkeypatch.setattr(training.Steps, "loss", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(broken, features(), settings, 5, CPU, tmp_path / "checkpoint")
+        train(broken, features(), settings, 5, CPU, Workspace(tmp_path / "checkpoint"))
     monkeypatch.undo()
     resumed = densities(settings)
-    assert train(resumed, features(), settings, 5, CPU, tmp_path / "checkpoint") == history
+    assert (
+        train(resumed, features(), settings, 5, CPU, Workspace(tmp_path / "checkpoint")) == history
+    )
     assert all(map(torch.equal, weights(unbroken), weights(resumed)))
     assert not all(map(torch.equal, weights(unbroken), weights(broken)))
 
@@ -82,9 +85,9 @@ def test_a_resumed_run_gives_the_weights_of_an_unbroken_one(
 def test_a_finished_checkpoint_is_not_trained_further(tmp_path: Path) -> None:
     settings = small_settings("fastflow")
     model = densities(settings)
-    train(model, features(), settings, 5, CPU, tmp_path / "checkpoint")
+    train(model, features(), settings, 5, CPU, Workspace(tmp_path / "checkpoint"))
     again = densities(settings)
-    train(again, features(), settings, 5, CPU, tmp_path / "checkpoint")
+    train(again, features(), settings, 5, CPU, Workspace(tmp_path / "checkpoint"))
     assert all(map(torch.equal, weights(model), weights(again)))
 
 
@@ -126,8 +129,8 @@ def test_divergence_stops_with_the_step() -> None:
 
 def test_an_epoch_shows_every_image_once() -> None:
     settings = small_settings("fastflow", training={"batch_size": 3})
-    loop = training._Loop(densities(settings), features(count=7), settings, 0, CPU)
-    seen = torch.cat([loop._rows(step) for step in range(7)])
+    steps = training.Steps([], features(count=7), settings, 0, CPU)
+    seen = torch.cat([steps.rows(step) for step in range(7)])
     for epoch in range(3):
         assert sorted(seen[7 * epoch : 7 * epoch + 7].tolist()) == list(range(7))
 

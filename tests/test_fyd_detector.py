@@ -194,12 +194,12 @@ def test_a_resumed_run_ends_as_an_unbroken_one(
     workspace = Workspace(checkpoint=tmp_path / "seed-0.safetensors")
     guard, count = loop._guard, 0
 
-    def interrupted(label: str, *rest: Any) -> None:
+    def interrupted(found: loop.Step, history: Any, course: loop.Course) -> None:
         nonlocal count
-        count += label == "fine alignment"
+        count += course.label == "fine alignment"
         if count > broken_at:
             raise KeyboardInterrupt
-        guard(label, *rest)
+        guard(found, history, course)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_guard", interrupted)
@@ -245,7 +245,8 @@ def test_divergence_is_an_error() -> None:
 
 
 def test_no_images_give_no_scores() -> None:
-    assert small("padim").score(ArrayImages([])).anomaly_maps.shape == (0, SIZE, SIZE)
+    scores = small("padim").fit(training_data(), seeded()).score(ArrayImages([]))
+    assert scores.anomaly_maps.shape == (0, SIZE, SIZE)
 
 
 def test_loading_with_another_backbone_is_refused(tmp_path: Path) -> None:

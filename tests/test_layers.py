@@ -13,7 +13,7 @@ LAYERS = (
     ("tracking",),
     ("pipeline",),
     ("report",),
-    ("study",),
+    ("inspector", "study"),
     ("detectors",),
     ("alignment",),
     ("features", "flows", "synthesis", "training"),

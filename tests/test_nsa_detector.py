@@ -32,7 +32,8 @@ from clflow.detectors.nsa.views import training_views
 from clflow.detectors.protocol import Workspace
 from clflow.errors import DataError, TrainingError
 from clflow.pipeline.machine import detector_size
-from clflow.synthesis.training_data import Negatives, TrainingData
+from clflow.synthesis.training_data import SyntheticAnomalies, TrainingData
+from clflow.training import loop
 
 CPU = torch.device("cpu")
 MARGIN = 16
@@ -211,8 +212,8 @@ def test_labels_in_grey_levels_give_maps_in_grey_levels(source: str) -> None:
     )
     good = good_images("object", 6)
     spoiled, mask = scratched(good)
-    negatives = Negatives(ArrayImages(spoiled), lambda _: mask, ((),) * 6, tuple(range(6)))
-    data = replace(training_data("object"), negatives=negatives)
+    negatives = SyntheticAnomalies(ArrayImages(spoiled), lambda _: mask, ((),) * 6, tuple(range(6)))
+    data = replace(training_data("object"), anomalies=negatives)
     detector = NSADetector(settings).fit(data, seeded())
     assert detector.history_[0]["loss"] > 1
     assert (detector.score(ArrayImages(good)).anomaly_maps >= 0).all()
@@ -257,23 +258,23 @@ def test_a_resumed_run_gives_the_weights_of_an_unbroken_one(
     settings = small_settings()
     unbroken, broken, resumed = (build_network(seeded()) for _ in range(3))
     history = train(unbroken, task(settings), settings)
-    run = training.Loop.run
+    loss = training.Steps.loss
 
-    def killed(self: training.Loop, epoch: int, made: Any) -> None:
-        if epoch == killed_at:
+    def killed(self: training.Steps, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        if step == killed_at * self.per_epoch + 1:
             raise KeyboardInterrupt
-        run(self, epoch, made)
+        return loss(self, step)
 
-    monkeypatch.setattr(training.Loop, "run", killed)
+    monkeypatch.setattr(training.Steps, "loss", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(broken, task(settings), settings, tmp_path / "checkpoint")
+        train(broken, task(settings), settings, Workspace(tmp_path / "checkpoint"))
     monkeypatch.undo()
     monkeypatch.setenv("CLFLOW_WORKERS", "0")
-    assert train(resumed, task(settings), settings, tmp_path / "checkpoint") == history
+    assert train(resumed, task(settings), settings, Workspace(tmp_path / "checkpoint")) == history
     assert same_weights(unbroken, resumed)
     assert not same_weights(unbroken, broken)
     again = build_network(seeded(1))
-    assert train(again, task(settings), settings, tmp_path / "checkpoint") == history
+    assert train(again, task(settings), settings, Workspace(tmp_path / "checkpoint")) == history
     assert same_weights(again, unbroken)
 
 
@@ -281,12 +282,12 @@ def test_checkpoints_are_written_when_they_are_due(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    monkeypatch.setattr(
-        training, "save_checkpoint", lambda *arguments: written.append(arguments[3])
-    )
+    monkeypatch.setattr(loop, "save_checkpoint", lambda *arguments: written.append(arguments[3]))
     settings = small_settings(training={"checkpoint_every": 2})
-    train(build_network(seeded()), task(settings), settings, tmp_path / "checkpoint")
-    assert written == [2, 3]
+    train(build_network(seeded()), task(settings), settings, Workspace(tmp_path / "checkpoint"))
+    per_epoch = written[-1] // 3
+    assert per_epoch > 1
+    assert written == [2 * per_epoch, 3 * per_epoch]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -300,7 +301,7 @@ def test_parameters_stay_float32(precision: str) -> None:
 def test_not_a_number_stops_with_the_epoch() -> None:
     network = build_network(seeded())
     torch.nn.init.constant_(network.decoder.head.weight, float("nan"))
-    with pytest.raises(TrainingError, match="diverged in epoch 1: loss nan"):
+    with pytest.raises(TrainingError, match="diverged at step 0: loss nan"):
         train(network, task(small_settings()), small_settings())
 
 
@@ -308,7 +309,7 @@ def test_divergence_stops_with_the_epoch() -> None:
     settings = small_settings(
         label="intensity", training={"learning_rate": 50.0, "divergence_factor": 2.0}
     )
-    with pytest.raises(TrainingError, match=r"diverged in epoch \d+: loss"):
+    with pytest.raises(TrainingError, match=r"diverged at step \d+: loss"):
         train(build_network(seeded()), task(settings, epochs=10), settings)
 
 

@@ -74,7 +74,7 @@ def test_damaged_summary_is_told(text: str, tmp_path: Path) -> None:
 
 
 def test_negatives_can_be_sent_to_another_process(tmp_path: Path) -> None:
-    negatives = with_bank(tmp_path, "mine")[0].negatives
+    negatives = with_bank(tmp_path, "mine")[0].anomalies
     assert negatives is not None
     sent = pickle.loads(pickle.dumps(negatives))
     np.testing.assert_array_equal(sent.masks(0), negatives.masks(0))

@@ -29,7 +29,7 @@ from clflow.detectors.nsa.views import Views, training_views
 from clflow.errors import SettingsError
 from clflow.synthesis.nsa import NSA
 from clflow.synthesis.synthetic import Synthetic
-from clflow.synthesis.training_data import Negatives
+from clflow.synthesis.training_data import SyntheticAnomalies
 
 CPU = torch.device("cpu")
 WHOLE = Views(96, 96, 96, 0.0, flips=False)
@@ -58,13 +58,13 @@ def anomalies(
         )
     ]
     assert len(made) == 4
-    negatives = Negatives(
+    negatives = SyntheticAnomalies(
         images=ArrayImages([each.image for each in made]),
         masks=lambda index: made[index].mask,
         boxes=tuple(each.boxes for each in made),
-        owners=(0, 1, 2, 3),
+        sources=(0, 1, 2, 3),
     )
-    of_good = anomalies_of(negatives.owners, 5)
+    of_good = anomalies_of(negatives.sources, 5)
     return good, made, BankSamples(np.stack(good), negatives, of_good, WHOLE, member, 0)
 
 
@@ -167,7 +167,7 @@ def test_each_anomaly_of_an_image_is_shown_sooner_or_later() -> None:
     _, made, samples = anomalies("binary")
     all_of_one = ((0, 1, 2, 3), (), (), (), ())
     shared = BankSamples(
-        samples.images, samples.negatives, all_of_one, WHOLE, samples.member, samples.seed
+        samples.images, samples.anomalies, all_of_one, WHOLE, samples.member, samples.seed
     )
     shown = [shared[epoch, 0][0].numpy() for epoch in range(30)]
     for synthetic in made:

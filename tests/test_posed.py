@@ -9,11 +9,11 @@ import torch
 from flow_cases import grain, seeded, small_settings, training_data
 from fyd_cases import SIZE, noisy, part, poses
 
-from clflow.alignment.posed import fit_alignment, posed, posed_negatives, restored
+from clflow.alignment.posed import fit_alignment, posed, posed_anomalies, restored
 from clflow.data.images import ArrayImages
 from clflow.detectors.flow.detector import FlowDetector
 from clflow.synthesis.synthetic import component_boxes
-from clflow.synthesis.training_data import Negatives, TrainingData
+from clflow.synthesis.training_data import SyntheticAnomalies, TrainingData
 
 TURNED = {
     "alignment": {
@@ -40,13 +40,13 @@ def widened(images: list[np.ndarray]) -> list[np.ndarray]:
     return [np.repeat(image, 2, axis=1) for image in images]
 
 
-def anomalies_of(good: list[np.ndarray]) -> Negatives:
+def anomalies_of(good: list[np.ndarray]) -> SyntheticAnomalies:
     made = [marked(image) for image in good]
-    return Negatives(
+    return SyntheticAnomalies(
         images=ArrayImages([image for image, _ in made]),
         masks=lambda index: made[index][1],
         boxes=tuple(component_boxes(mask) for _, mask in made),
-        owners=tuple(range(len(good))),
+        sources=tuple(range(len(good))),
     )
 
 
@@ -110,7 +110,7 @@ def test_masks_of_stretched_images_turn_with_them() -> None:
     )
     source = ArrayImages(widened(good))
     alignment = fit_alignment(SETTINGS.alignment, source, SIZE, 0, stretched=True)
-    turned, expected = (posed_negatives(alignment, some, SIZE) for some in (negatives, squares))
+    turned, expected = (posed_anomalies(alignment, some, SIZE) for some in (negatives, squares))
     assert turned.images.digests == expected.images.digests
     for index in range(len(good)):
         mask, other = turned.masks(index), expected.masks(index)
@@ -124,7 +124,7 @@ def test_without_alignment_nothing_is_touched() -> None:
     found = posed(None, images, SIZE, "")
     assert found.images is images
     assert found.theta is None
-    assert posed_negatives(None, negatives, SIZE) is negatives
+    assert posed_anomalies(None, negatives, SIZE) is negatives
     maps = torch.rand(2, SIZE, SIZE)
     assert restored(maps, None) is maps
 
@@ -133,7 +133,7 @@ def test_masks_turn_with_their_anomalies() -> None:
     good = parts(12, 0)
     alignment = fit_alignment(SETTINGS.alignment, ArrayImages(good), SIZE, 0)
     negatives = anomalies_of(good)
-    turned = posed_negatives(alignment, negatives, SIZE)
+    turned = posed_anomalies(alignment, negatives, SIZE)
     found = posed(alignment, negatives.images, SIZE, "")
     for index in range(len(good)):
         mask = turned.masks(index)

@@ -256,19 +256,19 @@ def bank(manifest: Manifest, tmp_path: Path) -> Path:
 
 def test_training_data_matches_the_bank(manifest: Manifest, tmp_path: Path, bank: Path) -> None:
     data = training_data(manifest, tmp_path, bank)
-    negatives = data.negatives
+    negatives = data.anomalies
     assert negatives is not None
     count = len(negatives.images)
     assert len(data.good) == 5
-    assert count == len(negatives.owners) == len(negatives.boxes) > 5
+    assert count == len(negatives.sources) == len(negatives.boxes) > 5
     good = np.stack([resize_image(data.good[index], 73, 56) for index in range(5)]).astype(float)
     for index in range(count):
         mask = negatives.masks(index)
         assert mask.shape == (73, 56)
         assert negatives.boxes[index] == component_boxes(mask)
         change = np.abs(good - negatives.images[index]).mean(axis=3)
-        assert change[:, ~mask].mean(axis=1).argmin() == negatives.owners[index]
-        own = change[negatives.owners[index]]
+        assert change[:, ~mask].mean(axis=1).argmin() == negatives.sources[index]
+        own = change[negatives.sources[index]]
         assert own[mask].mean() > 10 * own[~mask].mean()
 
 
@@ -276,7 +276,7 @@ def test_validation_anomalies_are_apart_from_training(
     manifest: Manifest, tmp_path: Path, bank: Path
 ) -> None:
     held_out = validation_anomalies(bank)
-    negatives = training_data(manifest, tmp_path, bank).negatives
+    negatives = training_data(manifest, tmp_path, bank).anomalies
     assert negatives is not None
     assert len(held_out) == 3
     assert not set(held_out.digests) & set(negatives.images.digests)

@@ -1,0 +1,48 @@
+"""Industrial visual anomaly detection: fit on good images, score new ones.
+
+>>> import clflow
+>>> sorted(clflow.__all__)
+['Detector', 'Prediction', '__version__', 'fit', 'load']
+
+Nothing heavy is imported before it is needed: torch not before a detector is fitted or loaded.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clflow.inspector import Detector, Prediction, fit, load
+
+    __version__: str
+
+__all__ = ["Detector", "Prediction", "__version__", "fit", "load"]
+
+# what runs from a source tree that was never installed
+UNKNOWN = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: Any
+    if name == "__version__":
+        value = _version()
+    else:
+        from clflow import inspector
+
+        value = getattr(inspector, name)
+    # once found it is an attribute as any other
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(__name__)
+    except PackageNotFoundError:
+        return UNKNOWN

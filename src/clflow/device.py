@@ -4,6 +4,8 @@ import ctypes
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clflow.errors import SettingsError
@@ -30,20 +32,48 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _NEVER)
 
 
-def pick_device() -> "torch.device":
-    """Return CUDA where there is one, else the CPU; the variable CLFLOW_DEVICE overrides.
+def pick_device(device: "str | torch.device | None" = None) -> "torch.device":
+    """Return the device asked for; without one, the variable CLFLOW_DEVICE, CUDA or the CPU.
 
     Raises:
-        SettingsError: the variable names no usable device.
+        SettingsError: it is no usable device.
     """
     import torch
 
-    name = os.environ.get("CLFLOW_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    variable = os.environ.get("CLFLOW_DEVICE") if device is None else None
+    chosen = device or variable or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.zeros((), device=name).device
-    except (RuntimeError, AssertionError) as error:
-        message = f"CLFLOW_DEVICE={name!r} is no usable device: use 'cpu' or 'cuda', or unset it"
+        return torch.zeros((), device=chosen).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        name, remedy = (
+            (f"CLFLOW_DEVICE={variable!r}", "unset it")
+            if variable
+            else (f"device={device!r}", "None")
+        )
+        message = f"{name} is no usable device: use 'cpu' or 'cuda', or {remedy}"
         raise SettingsError(message) from error
+
+
+@contextmanager
+def exact_repeats() -> Iterator[None]:
+    """Within the block torch refuses operations whose result varies from run to run.
+
+    Global state, that of torch's generator on the CPU too, is left as it was found.
+    """
+    import torch
+
+    # cuBLAS reads it at start-up; without it matrix products on a GPU differ from run to run
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.get_deterministic_debug_mode()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.set_deterministic_debug_mode("error")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
 
 
 def prepare_torch() -> None:

@@ -5,7 +5,8 @@ ClflowError
 ├── DataError       an image, a mask, a folder, a manifest
 ├── DownloadError   an archive that cannot be fetched, verified or unpacked
 ├── StorageError    a file that cannot be written
-└── TrainingError   a run that diverged
+├── TrainingError   a run that diverged
+└── NotFittedError  a detector that is asked before it was fitted
 
 Every message says what is wrong, the value, what is allowed and what to do.
 """
@@ -36,6 +37,10 @@ class StorageError(ClflowError):
 
 class TrainingError(ClflowError):
     """A training run that diverged."""
+
+
+class NotFittedError(ClflowError, ValueError, AttributeError):
+    """A detector that was asked before it was fitted; a ValueError as in scikit-learn."""
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> SettingsError:

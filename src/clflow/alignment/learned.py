@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from clflow.alignment.settings import LearnedSettings, TransformerSettings
 from clflow.alignment.warp import identity, sample, similarity
 from clflow.training.checkpoint import History
-from clflow.training.loop import Terms, batch_rows, run_loop
+from clflow.training.loop import Course, Terms, batch_rows, run_loop
 
 
 def pairwise_distance(images: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -136,13 +136,12 @@ class LearnedAlignment(nn.Module):
         def objective(step: int) -> tuple[Tensor, Terms]:
             return self.loss(images[batch_rows(len(images), size, seed, step)])
 
-        return run_loop(
-            self,
-            torch.optim.Adam(self.parameters(), lr=settings.learning_rate),
-            objective,
-            settings.epochs * (len(images) // size),
-            "image alignment",
-            _LOG_EVERY,
-            _CHECKPOINT_EVERY,
-            checkpoint,
+        course = Course(
+            steps=settings.epochs * (len(images) // size),
+            label="image alignment",
+            log_every=_LOG_EVERY,
+            checkpoint_every=_CHECKPOINT_EVERY,
+            checkpoint=checkpoint,
         )
+        optimizer = torch.optim.Adam(self.parameters(), lr=settings.learning_rate)
+        return run_loop(self, optimizer, objective, course)

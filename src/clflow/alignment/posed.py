@@ -15,7 +15,7 @@ from clflow.data.images import ArrayImages, ImageSource
 from clflow.features.store import read_pixels
 from clflow.progress import say
 from clflow.synthesis.synthetic import component_boxes
-from clflow.synthesis.training_data import Negatives
+from clflow.synthesis.training_data import SyntheticAnomalies
 
 # what a template is made from and judged by: more images change little and cost time
 _LOOKED_AT = 80
@@ -68,14 +68,16 @@ def posed(alignment: ImageAlignment | None, images: ImageSource, size: int, labe
     return Posed(ArrayImages(list(arrays)), theta)
 
 
-def posed_negatives(alignment: ImageAlignment | None, negatives: Negatives, size: int) -> Negatives:
+def posed_anomalies(
+    alignment: ImageAlignment | None, anomalies: SyntheticAnomalies, size: int
+) -> SyntheticAnomalies:
     """Return anomalies in one pose, each found from its own image, their masks with them."""
     if alignment is None:
-        return negatives
-    found = posed(alignment, negatives.images, size, "anomalies to align")
-    masks = [_turned(negatives.masks(i), theta, size) for i, theta in enumerate(_each(found))]
+        return anomalies
+    found = posed(alignment, anomalies.images, size, "anomalies to align")
+    masks = [_turned(anomalies.masks(i), theta, size) for i, theta in enumerate(_each(found))]
     return replace(
-        negatives,
+        anomalies,
         images=found.images,
         masks=lambda index: masks[index],
         boxes=tuple(component_boxes(mask) for mask in masks),

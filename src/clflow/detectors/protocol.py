@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-import torch
-from torch import nn
 
-from clflow.data.images import ImageSource
-from clflow.synthesis.training_data import TrainingData
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from clflow.data.images import ImageSource
+    from clflow.synthesis.training_data import TrainingData
 
 Observer = Callable[[int], None]
 
@@ -20,12 +22,17 @@ class Workspace:
     """Where a detector may keep what can be made again: a run's checkpoint, images' features.
 
     `observer` is called after each training step, of a method that has such, with the number of
-    steps done. It may score the detector; it must not change it.
+    steps done. It may score the detector; it must not change it. `processes` is how many others
+    may make samples ahead, 0 for none; None for CLFLOW_WORKERS, else one per core.
     """
 
     checkpoint: Path | None = None
     features: Path | None = None
     observer: Observer | None = None
+    processes: int | None = None
+
+
+NO_WORKSPACE = Workspace()
 
 
 @dataclass(frozen=True)
@@ -42,30 +49,52 @@ class Scores:
 
 
 class Detector(Protocol):
-    """An anomaly detector for one category; the modules it holds beside `backbone` are its own."""
+    """An anomaly detector for one category; the modules it holds beside `backbone` are its own.
+
+    `settings` are all of a method's; None for its defaults, and a `device` of None is chosen.
+    `method` is the name it is saved under.
+    """
 
     history_: list[dict[str, float]]
 
-    def __init__(self, settings: Any) -> None: ...
+    def __init__(
+        self,
+        settings: Any = None,
+        *,
+        method: str | None = None,
+        device: "str | torch.device | None" = None,
+    ) -> None: ...
 
     @property
-    def backbone(self) -> nn.Module:
+    def backbone(self) -> "nn.Module":
         """The network whose features it reads: uint8 images [N, 3, H, W] to maps.
 
         Frozen, or the encoder of a network that is trained as a whole.
         """
 
+    @property
+    def learns_from_anomalies(self) -> bool:
+        """Whether `fit` needs synthetic anomalies beside good images."""
+
     def fit(
-        self, data: TrainingData, generator: torch.Generator, workspace: Workspace = ...
+        self, data: "TrainingData", generator: "torch.Generator", workspace: Workspace = ...
     ) -> Self:
         """Learn from the training data; all randomness comes from `generator`."""
 
-    def score(self, images: ImageSource, workspace: Workspace = ...) -> Scores:
-        """Return raw image scores [N] and anomaly maps [N, H, W]."""
+    def score(self, images: "ImageSource", workspace: Workspace = ...) -> Scores:
+        """Return raw image scores [N] and anomaly maps [N, H, W].
+
+        Raises:
+            NotFittedError: the detector was not fitted.
+        """
 
     def save(self, folder: Path) -> None:
-        """Write the fitted state: safetensors and JSON, no pickle."""
+        """Write the fitted state: safetensors and JSON, no pickle.
+
+        Raises:
+            NotFittedError: the detector was not fitted.
+        """
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, *, device: "str | torch.device | None" = None) -> Self:
         """Read a fitted detector."""

@@ -129,7 +129,7 @@ def train(job: Job, folder: Path) -> Training:
     """Train as the train stage does, but with nothing cached; save the model in `folder`."""
     method, device, imports = _prepare(job)
     settings = parse(method.settings_model, job.settings, f"train.{job.method}")
-    detector = method.detector_class()(settings)
+    detector = method.detector_class()(settings, method=method.name)
     manifest = read_manifest(StudyPaths(job.study).manifest(job.category))
     data = training_data(manifest, job.root, StudyPaths(job.study).bank(job.category))
     workspace = Workspace(folder / "checkpoint.safetensors", folder / "features")

@@ -1,20 +1,13 @@
 """A category's images and bank, as detectors take them."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from clflow.data.images import FileImages, read_mask
+from clflow.data.images import FileImages
 from clflow.data.records import Manifest, Record
 from clflow.errors import DataError
-from clflow.synthesis.background import Background, decide_from
-from clflow.synthesis.bank import SUMMARY
-from clflow.synthesis.rows import BankRow, read_rows
-from clflow.synthesis.settings import SynthesizeSettings
-from clflow.synthesis.training_data import Category, Negatives, TrainingData
+from clflow.synthesis.rows import read_rows
+from clflow.synthesis.training_data import TrainingData, bank_data
 
 
 def image_files(root: Path, records: Sequence[Record]) -> FileImages:
@@ -48,47 +41,9 @@ def training_data(manifest: Manifest, root: Path, bank: Path) -> TrainingData:
     Raises:
         DataError: an image is gone or has changed, or the bank is damaged.
     """
-    good, rows = image_files(root, manifest.train), read_rows(bank / "train")
-    return TrainingData(good, _negatives(rows), _category(bank / SUMMARY))
+    return bank_data(image_files(root, manifest.train), bank)
 
 
 def validation_anomalies(bank: Path) -> FileImages:
     """Return the images of the bank's frozen validation split."""
     return FileImages(tuple(row.image for row in read_rows(bank / "validation")))
-
-
-@dataclass(frozen=True)
-class _Masks:
-    """The masks of a bank's rows; unlike a closure it can be sent to another process."""
-
-    rows: tuple[BankRow, ...]
-
-    def __call__(self, index: int) -> np.ndarray:
-        row = self.rows[index]
-        return read_mask(row.mask, row.shape)
-
-
-def _negatives(rows: Sequence[BankRow]) -> Negatives:
-    return Negatives(
-        images=FileImages(tuple(row.image for row in rows)),
-        masks=_Masks(tuple(rows)),
-        boxes=tuple(row.boxes for row in rows),
-        owners=tuple(row.destination.index for row in rows),
-    )
-
-
-def _category(summary: Path) -> Category | None:
-    if not summary.is_file():
-        return None
-    try:
-        values = json.loads(summary.read_text(encoding="utf-8"))
-        names = values["dataset"], values["category"]
-        settings = SynthesizeSettings.model_validate(values["synthesize"])
-        background = values["background"]
-        measured = None if background is None else Background(**background)
-        return Category(*names, decide_from(*names, settings, measured), settings)
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(
-            f"{summary} does not say how the bank was made ({error!r}); run the synthesize stage "
-            "again"
-        ) from error

@@ -150,7 +150,7 @@ def _protocol(observed: Observed) -> dict[str, str]:
 def _observe_seed(observed: Observed, images: _Images, seed: int) -> Curve:
     subject, method = observed.subject, observed.subject.method
     settings = parse(method.settings_model, observed.settings, f"train.{method.name}")
-    detector = method.detector_class()(settings)
+    detector = method.detector_class()(settings, method=method.name)
     total = observed.settings["training"]["steps"]
 
     def measured(step: int) -> Measured:

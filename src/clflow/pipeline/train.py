@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from clflow.alignment.sheet import write_sheet
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.detectors.registry import Method
+from clflow.detectors.saved import FAILURE, failure_of, restore
 from clflow.device import pick_device
-from clflow.errors import DataError, TrainingError
+from clflow.errors import TrainingError
 from clflow.files import (
     atomic_folder,
     digest_of,
@@ -36,11 +36,8 @@ from clflow.settings import parse
 from clflow.study.paths import FEATURES, RUNS
 from clflow.synthesis.training_data import TrainingData
 
-DESCRIPTION, FAILURE = "run.json", "failed.json"
+DESCRIPTION = "run.json"
 LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
-# how a file that is damaged, missing or of another version's content shows itself
-_UNREADABLE = (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError)
-_REASON = 200
 # a change of this code makes what was interrupted start anew
 _CODE = ("alignment", "data", "detectors", "features", "flows", "synthesis", "training")
 
@@ -111,7 +108,7 @@ def _train_seed(run: Run, data: TrainingData, seed: int, work: Path) -> float:
     say(f"{label}: resuming" if checkpoint.is_file() else f"{label}: training")
     settings = parse(run.method.settings_model, run.settings, f"train.{run.method.name}")
     generator = torch.Generator().manual_seed(seed)
-    detector = run.method.detector_class()(settings)
+    detector = run.method.detector_class()(settings, method=run.method.name)
     try:
         detector.fit(data, generator, Workspace(checkpoint, FEATURES))
     except TrainingError as error:
@@ -157,15 +154,7 @@ def load_run(method: Method, folder: Path) -> Detector:
         DataError: the model is damaged, or code of another version wrote it.
         SettingsError: the backbone's weights are not those it was trained with.
     """
-    detector = method.detector_class()
-    try:
-        return detector.load(folder)
-    except _UNREADABLE as error:
-        reason = " ".join(str(error).split())[:_REASON]
-        raise DataError(
-            f"the model in {folder} cannot be read ({reason}): it is damaged, or another version "
-            "of clflow wrote it; remove the folder and run `dvc repro`, which trains it again"
-        ) from error
+    return restore(method, folder)
 
 
 def run_notes(folder: Path) -> str:
@@ -178,12 +167,6 @@ def run_setup(method: Method, folder: Path) -> dict[str, Any]:
     settings = _description(folder)["settings"]
     backbone = settings.get("backbone", {}).get("name", method.network)
     return {"backbone": backbone, "image_size": settings.get("image_size")}
-
-
-def failure_of(folder: Path) -> str | None:
-    """Return why the training of one seed failed, None if there is a model."""
-    path = folder / FAILURE
-    return _read(path)["failure"] if path.is_file() else None
 
 
 def _description(folder: Path) -> Any:

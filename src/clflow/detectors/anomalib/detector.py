@@ -1,33 +1,28 @@
 """A peer of the library anomalib behind our protocol: its own code trains and scores."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from clflow.data.images import ImageSource
 from clflow.detectors.anomalib.handover import lent_global_state, normalised, own_tensors
 from clflow.detectors.anomalib.settings import PeerSettings
-from clflow.detectors.protocol import Scores, Workspace
-from clflow.device import pick_device
+from clflow.detectors.base import SavedDetector
+from clflow.detectors.protocol import NO_WORKSPACE, Scores, Workspace
 from clflow.errors import SettingsError, TrainingError
 from clflow.features.backbone import build_backbone
 from clflow.features.registry import backbone_spec
 from clflow.features.store import read_pixels
-from clflow.files import write_bytes, write_json
 from clflow.synthesis.training_data import TrainingData
 
 BATCH_SIZE = 16
-NO_WORKSPACE = Workspace()
 
 
-class PeerDetector:
+class PeerDetector(SavedDetector[PeerSettings]):
     """A model of anomalib on our backbone, trained as anomalib trains it.
 
     Its pre- and post-processing are left out: images are resized and normalised as for our own
@@ -41,15 +36,23 @@ class PeerDetector:
     """
 
     target: ClassVar[str]
-    settings_model: ClassVar[type[PeerSettings]]
 
-    def __init__(self, settings: PeerSettings) -> None:
-        self.settings = settings
-        self.device = pick_device()
-        self.backbone = build_backbone(settings.backbone).to(self.device)
+    def __init__(
+        self,
+        settings: PeerSettings | None = None,
+        *,
+        method: str | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        super().__init__(settings, method=method, device=device)
+        self.backbone = build_backbone(self.settings.backbone).to(self.device)
         self.fingerprint = self.backbone.fingerprint()
-        self.history_: list[dict[str, float]] = []
         self.model_: nn.Module = nn.Identity()
+
+    @property
+    def learns_from_anomalies(self) -> bool:
+        """Never: what a method of anomalib needs beside good images it makes itself."""
+        return False
 
     def arguments(self) -> dict[str, Any]:
         """Return what the peer's constructor is given."""
@@ -93,11 +96,17 @@ class PeerDetector:
         self.model_ = _in_order(module.model.to(self.device).eval())
         if self.backbone.fingerprint() != self.fingerprint:
             raise TrainingError(f"{self.target} changed the weights of its frozen backbone")
+        self.seed_ = generator.initial_seed()
         return self
 
     @torch.inference_mode()
     def score(self, images: ImageSource, workspace: Workspace = NO_WORKSPACE) -> Scores:
-        """Return raw image scores [N] and anomaly maps [N, image_size, image_size]."""
+        """Return raw image scores [N] and anomaly maps [N, image_size, image_size].
+
+        Raises:
+            NotFittedError: the detector was not fitted.
+        """
+        self._check_fitted()
         size = self.settings.image_size
         pixels = read_pixels(images, size, "images to score").contiguous()
         scores = np.empty(len(images), np.float32)
@@ -109,38 +118,31 @@ class PeerDetector:
             maps[rows] = raw_maps.reshape(-1, size, size).cpu().numpy()
         return Scores(scores, maps)
 
-    def save(self, folder: Path) -> None:
-        """Write model.safetensors and model.json, which names the backbone by its fingerprint."""
-        tensors = own_tensors(self.model_, self.backbone)
-        content = {name: value.cpu().contiguous().clone() for name, value in tensors.items()}
-        write_bytes(folder / "model.safetensors", save(content))
-        description = {
-            "settings": self.settings.model_dump(mode="json"),
-            "backbone": self.fingerprint,
-            "peer": self.target,
-        }
-        write_json(folder / "model.json", description)
+    def _tensors(self) -> dict[str, Tensor]:
+        # anomalib's models share memory between tensors, which safetensors refuses
+        return {name: value.clone() for name, value in self._own_tensors(self.model_).items()}
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read a saved detector.
+    def _own_tensors(self, model: nn.Module) -> dict[str, Tensor]:
+        return own_tensors(model, self.backbone)
 
-        Raises:
-            SettingsError: the backbone's weights, or the peer's model, are not those it was trained
-                with.
-        """
-        description = json.loads((folder / "model.json").read_text())
-        detector = cls(cls.settings_model.model_validate(description["settings"]))
-        if detector.fingerprint != description["backbone"]:
+    def _description(self) -> dict[str, Any]:
+        return {"backbone": self._fingerprint(), "target": self.target}
+
+    def _restore(self, description: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+        with lent_global_state(0), _refusals_told(self.target):
+            model = self.build().model
+        own = self._own_tensors(model)
+        if own.keys() != tensors.keys():
+            odd = sorted(own.keys() ^ tensors.keys())
             raise SettingsError(
-                f"{folder}: the weights of backbone {detector.settings.backbone.name!r} differ "
-                "from those it was trained with; restore them or train again"
+                f"{self.target} has other tensors than were saved, first {odd[0]!r}; install the "
+                "version named in run.json or train again"
             )
-        with lent_global_state(0), _refusals_told(cls.target):
-            model = detector.build().model
-        _restore(model, load_file(folder / "model.safetensors"), detector, folder)
-        detector.model_ = model.to(detector.device).eval()
-        return detector
+        model.load_state_dict(tensors, strict=False)
+        self.model_ = model.to(self.device).eval()
+
+    def _fingerprint(self) -> str:
+        return self.fingerprint
 
 
 @contextmanager
@@ -156,16 +158,3 @@ def _in_order(model: nn.Module) -> nn.Module:
     for buffer in model.buffers():
         buffer.data = buffer.data.contiguous()
     return model
-
-
-def _restore(
-    model: nn.Module, tensors: dict[str, Tensor], detector: PeerDetector, folder: Path
-) -> None:
-    own = own_tensors(model, detector.backbone)
-    if own.keys() != tensors.keys():
-        odd = sorted(own.keys() ^ tensors.keys())
-        raise SettingsError(
-            f"{folder}: {detector.target} has other tensors than it was saved with, first "
-            f"{odd[0]!r}; install the version named in run.json or train again"
-        )
-    model.load_state_dict(tensors, strict=False)

@@ -13,6 +13,7 @@ class Patchcore(PeerDetector):
 
     target = "anomalib.models.image.patchcore:Patchcore"
     settings_model = settings.PatchcoreSettings
+    usual_method = "anomalib.patchcore"
 
     def train(self, module: Any, pixels: Tensor, seed: int) -> list[dict[str, float]]:
         """Collect patches of good images, uint8 [N, 3, H, W], and select the coreset."""
@@ -29,6 +30,7 @@ class Padim(PeerDetector):
 
     target = "anomalib.models.image.padim:Padim"
     settings_model = settings.PadimSettings
+    usual_method = "anomalib.padim"
 
 
 class Dfm(PeerDetector):
@@ -36,6 +38,7 @@ class Dfm(PeerDetector):
 
     target = "anomalib.models.image.dfm:Dfm"
     settings_model = settings.DfmSettings
+    usual_method = "anomalib.dfm"
 
     def arguments(self) -> dict[str, Any]:
         """Return what the peer's constructor is given: a single level, and the score with a map."""
@@ -49,6 +52,7 @@ class Stfpm(PeerDetector):
 
     target = "anomalib.models.image.stfpm:Stfpm"
     settings_model = settings.StfpmSettings
+    usual_method = "anomalib.stfpm"
 
 
 class Fastflow(PeerDetector):
@@ -56,6 +60,7 @@ class Fastflow(PeerDetector):
 
     target = "anomalib.models.image.fastflow:Fastflow"
     settings_model = settings.FastflowSettings
+    usual_method = "anomalib.fastflow"
 
     def arguments(self) -> dict[str, Any]:
         """Return what the peer's constructor is given; its levels are fixed.
@@ -73,6 +78,7 @@ class Patchflow(PeerDetector):
 
     target = "anomalib.models.image.patchflow:Patchflow"
     settings_model = settings.PatchflowSettings
+    usual_method = "anomalib.patchflow"
 
     def arguments(self) -> dict[str, Any]:
         """Return what the peer's constructor is given; its levels are fixed."""
@@ -86,6 +92,7 @@ class Supersimplenet(PeerDetector):
 
     target = "anomalib.models.image.supersimplenet:Supersimplenet"
     settings_model = settings.SupersimplenetSettings
+    usual_method = "anomalib.supersimplenet"
 
     def raw_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores and maps before the sigmoid, which would round the highest to ties at 1."""

@@ -12,7 +12,7 @@ from clflow.data.images import Box
 from clflow.detectors.flow.normalization import Normalization, draw_folds
 from clflow.detectors.flow.settings import CellSettings, FlowSettings
 from clflow.features.store import as_levels
-from clflow.synthesis.training_data import Negatives
+from clflow.synthesis.training_data import SyntheticAnomalies
 
 _BATCH = 64
 
@@ -68,7 +68,7 @@ def _new(level: Tensor, settings: FlowSettings) -> Normalization:
 def normalize_for_training(
     good: list[Tensor],
     negatives: list[Tensor] | None,
-    owners: Sequence[int],
+    sources: Sequence[int],
     fitted: Sequence[Normalization],
     settings: FlowSettings,
     generator: torch.Generator,
@@ -78,7 +78,7 @@ def normalize_for_training(
     Args:
         good: per level [N, C, H, W].
         negatives: per level [M, C, H, W], or None.
-        owners: the good image each anomaly was made from [M].
+        sources: the good image each anomaly was made from [M].
         fitted: normalisations fitted on all good images, used without folds.
         generator: draws the folds.
     """
@@ -90,7 +90,7 @@ def normalize_for_training(
             for part in (level, *anomalies):
                 _apply(fitted[index], part, torch.arange(len(part)))
         else:
-            parts = [(level, folds), *((part, folds[list(owners)]) for part in anomalies)]
+            parts = [(level, folds), *((part, folds[list(sources)]) for part in anomalies)]
             _cross_fit(level.clone(), folds, parts, settings)
 
 
@@ -119,18 +119,18 @@ def anomalous_cells(coverage: Tensor, settings: CellSettings) -> Tensor:
 
 
 def negative_features(
-    levels: list[Tensor], negatives: Negatives, count: int, settings: FlowSettings
+    levels: list[Tensor], anomalies: SyntheticAnomalies, count: int, settings: FlowSettings
 ) -> NegativeFeatures:
     """Return anomalies' features with cells and boxes; `count` is the number of good images."""
-    masks = [torch.from_numpy(negatives.masks(i)).float() for i in range(len(negatives.images))]
+    masks = [torch.from_numpy(anomalies.masks(i)).float() for i in range(len(anomalies.images))]
     cells = [_cells(masks, level.shape[2:], settings.cells) for level in levels]
     boxes = tuple(
         tuple(_relative(box, mask.shape) for box in image_boxes)
-        for image_boxes, mask in zip(negatives.boxes, masks, strict=True)
+        for image_boxes, mask in zip(anomalies.boxes, masks, strict=True)
     )
     of_good: list[list[int]] = [[] for _ in range(count)]
-    for index, owner in enumerate(negatives.owners):
-        of_good[owner].append(index)
+    for index, source in enumerate(anomalies.sources):
+        of_good[source].append(index)
     return NegativeFeatures(levels, cells, boxes, tuple(map(tuple, of_good)))
 
 

@@ -1,17 +1,16 @@
 """The flow detector: FastFlow, the paper's CL-Flow and ours are settings of it."""
 
-import json
-from pathlib import Path
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from clflow.alignment.image_alignment import ImageAlignment
-from clflow.alignment.posed import Posed, fit_alignment, posed, posed_negatives, restored
+from clflow.alignment.posed import Posed, fit_alignment, posed, posed_anomalies, restored
 from clflow.data.images import ImageSource
+from clflow.detectors.base import SavedDetector
 from clflow.detectors.flow.dataset import (
     TrainingFeatures,
     fit_normalizations,
@@ -24,35 +23,38 @@ from clflow.detectors.flow.density import LevelDensity
 from clflow.detectors.flow.normalization import Normalization
 from clflow.detectors.flow.settings import FlowSettings
 from clflow.detectors.flow.training import train
-from clflow.detectors.protocol import Scores, Workspace
+from clflow.detectors.protocol import NO_WORKSPACE, Scores, Workspace
 from clflow.detectors.scoring import anomaly_maps, image_scores
-from clflow.device import pick_device
-from clflow.errors import DataError, SettingsError
+from clflow.errors import DataError
 from clflow.features.backbone import Backbone, build_backbone
 from clflow.features.store import BATCH_SIZE, FeatureStore
-from clflow.files import write_bytes, write_json
-from clflow.synthesis.training_data import Negatives, TrainingData
-
-NO_WORKSPACE = Workspace()
+from clflow.synthesis.training_data import SyntheticAnomalies, TrainingData
 
 
-class FlowDetector:
+class FlowDetector(SavedDetector[FlowSettings]):
     """Images in one pose, frozen backbone, fixed normalisation, one flow per level.
 
     Attributes:
         history_: loss and its terms at the logged steps.
     """
 
-    def __init__(self, settings: FlowSettings) -> None:
-        self.settings = settings
-        self.device = pick_device()
+    settings_model = FlowSettings
+    usual_method = "clflow"
+
+    def __init__(
+        self,
+        settings: FlowSettings | None = None,
+        *,
+        method: str | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        super().__init__(settings, method=method, device=device)
         self.store = FeatureStore(
-            build_backbone(settings.backbone),
-            settings.image_size,
+            build_backbone(self.settings.backbone),
+            self.settings.image_size,
             self.device,
-            stretched=settings.aspect == "stretch",
+            stretched=self.settings.aspect == "stretch",
         )
-        self.history_: list[dict[str, float]] = []
         self.alignment_: ImageAlignment | None = None
         self.normalizations_ = nn.ModuleList()
         self.densities_ = nn.ModuleList()
@@ -61,6 +63,11 @@ class FlowDetector:
     def backbone(self) -> Backbone:
         """The frozen network whose features the flows model."""
         return self.store.backbone
+
+    @property
+    def learns_from_anomalies(self) -> bool:
+        """Whether any loss needs synthetic anomalies."""
+        return self.settings.uses_negatives
 
     def fit(
         self, data: TrainingData, generator: torch.Generator, workspace: Workspace = NO_WORKSPACE
@@ -80,20 +87,20 @@ class FlowDetector:
         features = self._training_features(data, workspace, torch.Generator().manual_seed(seed))
         self._new_densities([level.shape[1] for level in features.good], seed)
         self.normalizations_.to(self.device)
+        self.seed_ = generator.initial_seed()
         self.history_ = train(
-            self.densities_,
-            features,
-            self.settings,
-            seed,
-            self.device,
-            workspace.checkpoint,
-            workspace.observer,
+            self.densities_, features, self.settings, seed, self.device, workspace
         )
         return self
 
     @torch.inference_mode()
     def score(self, images: ImageSource, workspace: Workspace = NO_WORKSPACE) -> Scores:
-        """Return raw image scores [N] and anomaly maps [N, image_size, image_size]."""
+        """Return raw image scores [N] and anomaly maps [N, image_size, image_size].
+
+        Raises:
+            NotFittedError: the detector was not fitted.
+        """
+        self._check_fitted()
         if not len(images):
             size = self.settings.image_size
             return Scores(np.empty(0, np.float32), np.empty((0, size, size), np.float32))
@@ -129,11 +136,11 @@ class FlowDetector:
         if not settings.uses_negatives:
             normalize_for_training(good, None, (), fitted, settings, generator)
             return TrainingFeatures(good, None)
-        negatives = posed_negatives(self.alignment_, _required(data.negatives), settings.image_size)
-        levels = self._gathered(negatives.images, "features of anomalies", workspace)
-        normalize_for_training(good, levels, negatives.owners, fitted, settings, generator)
+        anomalies = posed_anomalies(self.alignment_, _required(data.anomalies), settings.image_size)
+        levels = self._gathered(anomalies.images, "features of anomalies", workspace)
+        normalize_for_training(good, levels, anomalies.sources, fitted, settings, generator)
         return TrainingFeatures(
-            good, negative_features(levels, negatives, len(data.good), settings)
+            good, negative_features(levels, anomalies, len(data.good), settings)
         )
 
     def _posed(self, images: ImageSource, label: str) -> Posed:
@@ -154,58 +161,42 @@ class FlowDetector:
             state["alignment"] = self.alignment_
         return state
 
-    def save(self, folder: Path) -> None:
-        """Write model.safetensors and model.json, which names the backbone by its fingerprint."""
-        tensors = {
-            name: value.cpu().contiguous() for name, value in self._state().state_dict().items()
-        }
-        write_bytes(folder / "model.safetensors", save(tensors))
+    def _tensors(self) -> dict[str, Tensor]:
+        return self._state().state_dict()
+
+    def _description(self) -> dict[str, Any]:
         levels = [
             {"channels": len(n.scale), "size": list(n.size)}  # type: ignore[arg-type]
             for n in self.normalizations_
         ]
-        description = {
-            "settings": self.settings.model_dump(mode="json"),
-            "backbone": self.store.fingerprint,
+        return {
+            "backbone": self._fingerprint(),
             "levels": levels,
             "aligned": self.alignment_ is not None,
         }
-        write_json(folder / "model.json", description)
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read a saved detector.
-
-        Raises:
-            SettingsError: the backbone's weights are not those the detector was trained with.
-        """
-        description = json.loads((folder / "model.json").read_text())
-        detector = cls(FlowSettings.model_validate(description["settings"]))
-        if detector.store.fingerprint != description["backbone"]:
-            message = (
-                f"{folder}: the weights of backbone {detector.settings.backbone.name!r} differ "
-                "from those it was trained with; restore them or train again"
-            )
-            raise SettingsError(message)
+    def _restore(self, description: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
         levels = description["levels"]
-        detector.normalizations_ = nn.ModuleList(
-            Normalization(level["channels"], tuple(level["size"]), detector.settings.normalization)
+        self.normalizations_ = nn.ModuleList(
+            Normalization(level["channels"], tuple(level["size"]), self.settings.normalization)
             for level in levels
         )
-        detector._new_densities([level["channels"] for level in levels], 0)
+        self._new_densities([level["channels"] for level in levels], 0)
         if description["aligned"]:
-            detector.alignment_ = ImageAlignment(detector.settings.alignment)
-        detector._state().load_state_dict(load_file(folder / "model.safetensors"))
-        detector.densities_.eval()
-        detector.normalizations_.to(detector.device)
-        return detector
+            self.alignment_ = ImageAlignment(self.settings.alignment)
+        self._state().load_state_dict(tensors)
+        self.densities_.eval()
+        self.normalizations_.to(self.device)
+
+    def _fingerprint(self) -> str:
+        return self.store.fingerprint
 
 
-def _required(negatives: Negatives | None) -> Negatives:
-    if negatives is None or not len(negatives.images):
+def _required(anomalies: SyntheticAnomalies | None) -> SyntheticAnomalies:
+    if anomalies is None or not len(anomalies.images):
         message = (
             "this method learns from synthetic anomalies and none were given: run the "
             "synthesize stage, or set classification.weight and contrast.weight to 0"
         )
         raise DataError(message)
-    return negatives
+    return anomalies

@@ -1,7 +1,6 @@
-"""The training loop: a fixed number of steps, resumable, the last step is the model."""
+"""Training the flows: which cells a step sees, its losses, and the schedule."""
 
-import math
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +10,11 @@ from clflow.detectors.flow.dataset import TrainingFeatures
 from clflow.detectors.flow.density import LevelDensity
 from clflow.detectors.flow.objective import Objective, draw_batch
 from clflow.detectors.flow.settings import FlowSettings, TrainingSettings
-from clflow.detectors.protocol import Observer
-from clflow.errors import TrainingError
-from clflow.progress import track
-from clflow.training.checkpoint import History, load_checkpoint, save_checkpoint
+from clflow.detectors.protocol import NO_WORKSPACE, Workspace
+from clflow.training.checkpoint import History
+from clflow.training.loop import Course, Row, Step, Terms, congruential, run_loop, stream
+
+_STEP, _EPOCH = 1, 2
 
 
 def train(
@@ -23,119 +23,78 @@ def train(
     settings: FlowSettings,
     seed: int,
     device: torch.device,
-    checkpoint: Path | None = None,
-    observer: Observer | None = None,
+    workspace: Workspace = NO_WORKSPACE,
 ) -> History:
     """Train the densities in place, leave them in evaluation mode and return the history.
 
-    Every random choice of a step follows from (seed, step), so a resumed run gives the weights of
-    an unbroken one, and an observed run those of one that is not.
+    Every random choice of a step follows from (seed, step).
 
     Raises:
         TrainingError: the loss or its gradient is not finite, or the loss diverged.
     """
-    densities.train()
-    loop = _Loop(densities, data, settings, seed, device)
-    if checkpoint is not None and checkpoint.is_file():
-        loop.resume(checkpoint)
-    total = settings.training.steps
-    for step in track(range(loop.finished, total), "training", total - loop.finished):
-        loop.run(step)
-        last = step + 1 == total
-        if checkpoint is not None and (
-            last or (step + 1) % settings.training.checkpoint_every == 0
-        ):
-            save_checkpoint(checkpoint, densities, loop.optimizer, step + 1, loop.history)
-        if observer is not None:
-            # it scores as the trained model will
-            densities.eval()
-            observer(step + 1)
-            densities.train()
-    densities.eval()
-    return loop.history
+    training = settings.training
+    optimizer = torch.optim.Adam(
+        densities.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+    )
+    levels: list[LevelDensity] = list(densities)  # type: ignore[arg-type]
+    steps = Steps(levels, data, settings, seed, device)
+    course = Course(
+        steps=training.steps,
+        label="training",
+        log_every=training.log_every,
+        checkpoint_every=training.checkpoint_every,
+        checkpoint=workspace.checkpoint,
+        scheduler=_scheduler(optimizer, training),
+        gradient_clip=training.gradient_clip,
+        divergence_factor=training.divergence_factor,
+        remedy="lower training.learning_rate or set training.gradient_clip",
+        row=steps.row,
+        observer=workspace.observer,
+    )
+    return run_loop(densities, optimizer, steps.loss, course)
 
 
-class _Loop:
-    def __init__(
-        self,
-        densities: nn.ModuleList,
-        data: TrainingFeatures,
-        settings: FlowSettings,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self.densities = densities
-        self.levels: list[LevelDensity] = list(densities)  # type: ignore[arg-type]
-        self.data = data
-        self.settings = settings.training
-        self.seed = seed
-        self.objective = Objective(data, settings, device)
-        self.optimizer = torch.optim.Adam(
-            densities.parameters(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-        )
-        self.scheduler = _scheduler(self.optimizer, self.settings)
-        self.history: History = []
-        self.finished = 0
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """What each step of a training sees and what is kept of it."""
 
-    def resume(self, checkpoint: Path) -> None:
-        self.finished, self.history = load_checkpoint(checkpoint, self.densities, self.optimizer)
-        # without gradients a no-op, which the scheduler wants to see before its own first step
-        self.optimizer.step()
-        for _ in range(self.finished):
-            self.scheduler.step()
+    levels: list[LevelDensity]
+    data: TrainingFeatures
+    settings: FlowSettings
+    seed: int
+    device: torch.device
 
-    def run(self, step: int) -> None:
-        generator = _stream(self.seed, 1, step)
-        batch = draw_batch(self._rows(step), self.data.negatives, generator)
-        loss, terms = self.objective(self.levels, batch, self._ramp(step), generator)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = self._clip()
-        self._guard(step, loss.item(), norm)
-        if step % self.settings.log_every == 0 or step + 1 == self.settings.steps:
-            self._log(step, loss.item(), terms, norm)
-        self.optimizer.step()
-        self.scheduler.step()
+    def loss(self, step: int) -> tuple[Tensor, Terms]:
+        """Return the loss of a step and its terms."""
+        generator = stream(self.seed, _STEP, step, mixer=congruential)
+        batch = draw_batch(self.rows(step), self.data.negatives, generator)
+        objective = Objective(self.data, self.settings, self.device)
+        return objective(self.levels, batch, self._ramp(step), generator)
 
-    def _rows(self, step: int) -> Tensor:
+    def rows(self, step: int) -> Tensor:
         """Return the good images of a step: epochs are shuffled anew, a batch may span two."""
-        count = len(self.data.good[0])
-        size = self.settings.batch_size
+        count, size = len(self.data.good[0]), self.settings.training.batch_size
         start = step * size
         epochs = range(start // count, (start + size - 1) // count + 1)
-        order = torch.cat(
-            [torch.randperm(count, generator=_stream(self.seed, 2, epoch)) for epoch in epochs]
-        )
+        order = torch.cat([self._order(epoch, count) for epoch in epochs])
         offset = start - epochs.start * count
         return order[offset : offset + size]
 
+    def row(self, step: Step) -> Row | None:
+        """Return what the history keeps of a step, None between the logged ones."""
+        training = self.settings.training
+        if step.index % training.log_every and step.index + 1 != training.steps:
+            return None
+        epoch = (step.index + 1) * training.batch_size / len(self.data.good[0])
+        row: Row = {"step": step.index, "epoch": epoch, "loss": step.loss, **step.terms}
+        return row | {"learning_rate": step.learning_rate, "gradient_norm": step.gradient_norm}
+
+    def _order(self, epoch: int, count: int) -> Tensor:
+        return torch.randperm(count, generator=stream(self.seed, _EPOCH, epoch, mixer=congruential))
+
     def _ramp(self, step: int) -> float:
-        steps = self.settings.ramp * self.settings.steps
+        steps = self.settings.training.ramp * self.settings.training.steps
         return min(1.0, (step + 1) / steps) if steps > 0 else 1.0
-
-    def _clip(self) -> float:
-        limit = self.settings.gradient_clip or math.inf
-        return nn.utils.clip_grad_norm_(self.densities.parameters(), limit).item()
-
-    def _guard(self, step: int, loss: float, norm: float) -> None:
-        first = self.history[0]["loss"] if self.history else loss
-        limit = self.settings.divergence_factor * max(1.0, abs(first))
-        if math.isfinite(loss) and math.isfinite(norm) and loss <= limit:
-            return
-        message = (
-            f"training diverged at step {step}: loss {loss:.4g}, gradient norm {norm:.4g} "
-            f"(first loss {first:.4g}, limit {limit:.4g}); lower training.learning_rate or set "
-            "training.gradient_clip"
-        )
-        raise TrainingError(message)
-
-    def _log(self, step: int, loss: float, terms: dict[str, float], norm: float) -> None:
-        epoch = (step + 1) * self.settings.batch_size / len(self.data.good[0])
-        rate = self.optimizer.param_groups[0]["lr"]
-        row: dict[str, float] = {"step": step, "epoch": epoch, "loss": loss, **terms}
-        self.history.append(row | {"learning_rate": rate, "gradient_norm": norm})
 
 
 def _scheduler(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> LRScheduler:
@@ -148,11 +107,3 @@ def _scheduler(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> 
         total_steps=settings.steps + 1,
         pct_start=settings.warmup,
     )
-
-
-def _stream(*key: int) -> torch.Generator:
-    """Return a generator for one purpose: the seed, the purpose and its index, mixed."""
-    mixed = 0
-    for part in key:
-        mixed = (mixed * 6364136223846793005 + part + 1442695040888963407) % 2**63
-    return torch.Generator().manual_seed(mixed)

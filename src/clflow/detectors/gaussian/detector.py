@@ -1,36 +1,31 @@
 """FYD (arXiv 2110.04538): alignment in image and features, then PaDiM's density."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from clflow.alignment.image_alignment import ImageAlignment
 from clflow.alignment.warp import identity, inverse, warp
 from clflow.data.images import ArrayImages, ImageSource
+from clflow.detectors.base import SavedDetector
 from clflow.detectors.gaussian.density import LocationGaussian, choose_channels, embed
 from clflow.detectors.gaussian.fine import AlignedNetwork, FineAlignment
 from clflow.detectors.gaussian.settings import FineAlignmentSettings, FydSettings
-from clflow.detectors.protocol import Scores, Workspace
+from clflow.detectors.protocol import NO_WORKSPACE, Scores, Workspace
 from clflow.detectors.scoring import gaussian_smoothing
-from clflow.device import pick_device
-from clflow.errors import SettingsError
 from clflow.features.backbone import Backbone, build_backbone
 from clflow.features.store import BATCH_SIZE, FeatureStore, read_pixels
-from clflow.files import write_bytes, write_json
 from clflow.progress import say
 from clflow.synthesis.training_data import TrainingData
 from clflow.training.checkpoint import History
 from clflow.training.loop import stream
 
-NO_WORKSPACE = Workspace()
 
-
-class FydDetector:
+class FydDetector(SavedDetector[FydSettings]):
     """Alignment of images, of features, of what features say; a Gaussian at each location.
 
     With every alignment off it is PaDiM (arXiv 2011.08785).
@@ -40,13 +35,23 @@ class FydDetector:
         history_: losses, and the features' standard deviation, at the logged steps of training.
     """
 
-    def __init__(self, settings: FydSettings) -> None:
-        self.settings = settings
-        self.device = pick_device()
+    settings_model = FydSettings
+    usual_method = "fyd"
+
+    def __init__(
+        self,
+        settings: FydSettings | None = None,
+        *,
+        method: str | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        super().__init__(settings, method=method, device=device)
         self.store = FeatureStore(
-            build_backbone(settings.backbone), settings.image_size, self.device, stretched=True
+            build_backbone(self.settings.backbone),
+            self.settings.image_size,
+            self.device,
+            stretched=True,
         )
-        self.history_: list[dict[str, float]] = []
         self.alignment_: ImageAlignment | None = None
         self.network_: AlignedNetwork | None = None
         self.density_: LocationGaussian | None = None
@@ -56,6 +61,11 @@ class FydDetector:
     def backbone(self) -> Backbone:
         """The frozen network: what features are read from, or what the trained stages start as."""
         return self.store.backbone
+
+    @property
+    def learns_from_anomalies(self) -> bool:
+        """Never: good images are all it looks at."""
+        return False
 
     def fit(
         self, data: TrainingData, generator: torch.Generator, workspace: Workspace = NO_WORKSPACE
@@ -75,11 +85,17 @@ class FydDetector:
         self.channels_ = choose_channels(total, self.settings.density, stream(seed, 4))
         features = embed(levels, self.channels_, self.settings.density.grid)
         self.density_ = self._new_density(*features.shape[1:]).fit(features)
+        self.seed_ = generator.initial_seed()
         return self
 
     @torch.inference_mode()
     def score(self, images: ImageSource, workspace: Workspace = NO_WORKSPACE) -> Scores:
-        """Return raw image scores [N] and anomaly maps [N, image_size, image_size]."""
+        """Return raw image scores [N] and anomaly maps [N, image_size, image_size].
+
+        Raises:
+            NotFittedError: the detector was not fitted.
+        """
+        self._check_fitted()
         size = self.settings.image_size
         if not len(images):
             return Scores(np.empty(0, np.float32), np.empty((0, size, size), np.float32))
@@ -171,20 +187,14 @@ class FydDetector:
         }
         return nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
 
-    def save(self, folder: Path) -> None:
-        """Write model.safetensors and model.json, which names the backbone by its fingerprint."""
-        tensors = {
-            name: value.cpu().contiguous() for name, value in self._state().state_dict().items()
-        }
-        write_bytes(folder / "model.safetensors", save(tensors))
-        write_json(folder / "model.json", self._description())
+    def _tensors(self) -> dict[str, Tensor]:
+        return self._state().state_dict()
 
     def _description(self) -> dict[str, Any]:
         density, alignment = self.density_, self.alignment_
         assert density is not None
         return {
-            "settings": self.settings.model_dump(mode="json"),
-            "backbone": self.store.fingerprint,
+            "backbone": self._fingerprint(),
             "channels": self.channels_.tolist(),
             "size": list(density.size),
             "trained": self.network_ is not None,
@@ -193,25 +203,7 @@ class FydDetector:
             else {"active": alignment.active_, "gain": alignment.gain_},
         }
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read a saved detector.
-
-        Raises:
-            SettingsError: the backbone's weights are not those the detector was trained with.
-        """
-        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        detector = cls(FydSettings.model_validate(description["settings"]))
-        if detector.store.fingerprint != description["backbone"]:
-            message = (
-                f"{folder}: the weights of backbone {detector.settings.backbone.name!r} differ "
-                "from those it was trained with; restore them or train again"
-            )
-            raise SettingsError(message)
-        detector._restore(description, load_file(folder / "model.safetensors"))
-        return detector
-
-    def _restore(self, description: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    def _restore(self, description: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
         settings = self.settings
         if settings.image_alignment.kind != "none":
             self.alignment_ = ImageAlignment(settings.image_alignment)
@@ -222,6 +214,9 @@ class FydDetector:
         self.channels_ = torch.tensor(description["channels"])
         self.density_ = self._new_density(len(self.channels_), *description["size"])
         self._state().load_state_dict(tensors)
+
+    def _fingerprint(self) -> str:
+        return self.store.fingerprint
 
 
 def _aside(checkpoint: Path | None) -> Path | None:

@@ -17,7 +17,7 @@ from clflow.detectors.gaussian.settings import FineAlignmentSettings
 from clflow.errors import TrainingError
 from clflow.features.backbone import Backbone
 from clflow.training.checkpoint import History
-from clflow.training.loop import Terms, batch_rows, run_loop, stream
+from clflow.training.loop import Course, Terms, batch_rows, run_loop, stream
 
 
 def stages_of(backbone: Backbone) -> list[nn.Sequential]:
@@ -213,19 +213,14 @@ class FineAlignment(nn.Module):
             rows = batch_rows(len(pixels), settings.batch_size, self.seed, step)
             return self.loss(pixels[rows].to(device))
 
-        self.train()
-        history = run_loop(
-            self,
-            self._optimizer(),
-            objective,
-            settings.steps,
-            "fine alignment",
-            settings.log_every,
-            settings.checkpoint_every,
-            checkpoint,
+        course = Course(
+            steps=settings.steps,
+            label="fine alignment",
+            log_every=settings.log_every,
+            checkpoint_every=settings.checkpoint_every,
+            checkpoint=checkpoint,
         )
-        self.eval()
-        return history
+        return run_loop(self, self._optimizer(), objective, course)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         settings = self.settings

@@ -3,18 +3,17 @@
 FPI, PII and CutPaste, as the NSA authors ran them, are settings of it.
 """
 
-import json
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from clflow.data.images import ImageSource, resize_image
+from clflow.detectors.base import SavedDetector
 from clflow.detectors.nsa.network import (
     Encoder,
     EncoderDecoder,
@@ -27,18 +26,15 @@ from clflow.detectors.nsa.plan import Inputs, Plan, choose_inputs
 from clflow.detectors.nsa.settings import NSADetectorSettings
 from clflow.detectors.nsa.training import Task, prepare, train
 from clflow.detectors.nsa.views import central, framed, scored_side
-from clflow.detectors.protocol import Scores, Workspace
-from clflow.device import pick_device
-from clflow.files import write_bytes, write_json
+from clflow.detectors.protocol import NO_WORKSPACE, Scores, Workspace
 from clflow.progress import say
 from clflow.synthesis.background import Kind
 from clflow.synthesis.training_data import TrainingData
 
 BATCH_SIZE = 32
-NO_WORKSPACE = Workspace()
 
 
-class NSADetector:
+class NSADetector(SavedDetector[NSADetectorSettings]):
     """An encoder-decoder that maps an image to its anomaly map; the image score is the map's mean.
 
     Attributes:
@@ -48,19 +44,31 @@ class NSADetector:
         history_: mean loss and learning rate of each epoch.
     """
 
-    def __init__(self, settings: NSADetectorSettings, inputs: Inputs | None = None) -> None:
-        self.settings = settings
-        self.device = pick_device()
-        self.bfloat16 = uses_bfloat16(settings.precision, self.device)
-        self.history_: list[dict[str, float]] = []
+    settings_model = NSADetectorSettings
+    usual_method = "nsa"
+
+    def __init__(
+        self,
+        settings: NSADetectorSettings | None = None,
+        *,
+        method: str | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        super().__init__(settings, method=method, device=device)
+        self.bfloat16 = uses_bfloat16(self.settings.precision, self.device)
         self.kind_: Kind = "texture"
-        self.inputs_ = inputs or choose_inputs({}, settings.input)
+        self.inputs_ = choose_inputs({}, self.settings.input)
         self.network_ = self._new_network(0).eval().requires_grad_(False)
 
     @property
     def backbone(self) -> Encoder:
         """The encoder, trained with the rest: a ResNet-18 without classifier."""
         return self.network_.encoder
+
+    @property
+    def learns_from_anomalies(self) -> bool:
+        """Whether anomalies come from a bank; otherwise it makes its own."""
+        return self.settings.anomalies.source == "bank"
 
     def fit(
         self, data: TrainingData, generator: torch.Generator, workspace: Workspace = NO_WORKSPACE
@@ -78,8 +86,9 @@ class NSADetector:
         self.kind_, self.inputs_ = plan.kind, plan.inputs
         network = self._new_network(seed)
         task = Task(samples, plan.epochs, seed, self.device)
-        self.history_ = train(network, task, self.settings, workspace.checkpoint)
+        self.history_ = train(network, task, self.settings, workspace)
         self.network_ = network.eval().requires_grad_(False)
+        self.seed_ = generator.initial_seed()
         return self
 
     @torch.inference_mode()
@@ -88,7 +97,11 @@ class NSADetector:
 
         Of an object the central square is looked at: outside of it maps are 0, and the image score
         is the mean within it.
+
+        Raises:
+            NotFittedError: the detector was not fitted.
         """
+        self._check_fitted()
         size = self.settings.image_size
         scores = np.empty(len(images), np.float32)
         maps = np.empty((len(images), size, size), np.float32)
@@ -118,21 +131,13 @@ class NSADetector:
         number = "bfloat16" if self.bfloat16 else "float32"
         say(f"{plan.reason}; {source}, {label} labels, {number}")
 
-    def save(self, folder: Path) -> None:
-        """Write model.safetensors and model.json."""
-        state = self.network_.state_dict()
-        tensors = {name: value.cpu().contiguous() for name, value in state.items()}
-        write_bytes(folder / "model.safetensors", save(tensors))
-        settings = self.settings.model_dump(mode="json")
-        decided = {"kind": self.kind_, "inputs": asdict(self.inputs_)}
-        write_json(folder / "model.json", {"settings": settings} | decided)
+    def _tensors(self) -> dict[str, Tensor]:
+        return self.network_.state_dict()
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read a saved detector."""
-        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        settings = NSADetectorSettings.model_validate(description["settings"])
-        detector = cls(settings, Inputs(**description["inputs"]))
-        detector.kind_ = description["kind"]
-        detector.network_.load_state_dict(load_file(folder / "model.safetensors"))
-        return detector
+    def _description(self) -> dict[str, Any]:
+        return {"kind": self.kind_, "inputs": asdict(self.inputs_)}
+
+    def _restore(self, description: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+        self.kind_, self.inputs_ = description["kind"], Inputs(**description["inputs"])
+        self.network_ = self._new_network(0).eval().requires_grad_(False)
+        self.network_.load_state_dict(tensors)

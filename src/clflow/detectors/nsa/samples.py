@@ -19,7 +19,7 @@ from clflow.detectors.nsa.views import Views
 from clflow.device import worker_count
 from clflow.synthesis.labels import LabelKind, make_label, mean_change
 from clflow.synthesis.registry import Member, get_generator
-from clflow.synthesis.training_data import Negatives
+from clflow.synthesis.training_data import SyntheticAnomalies
 
 Key = tuple[int, int]
 Sample = tuple[Tensor, Tensor]
@@ -69,7 +69,7 @@ class BankSamples(Dataset[Sample]):
     """
 
     images: NDArray[np.uint8]
-    negatives: Negatives
+    anomalies: SyntheticAnomalies
     of_good: tuple[tuple[int, ...], ...]
     views: Views
     member: Member
@@ -93,8 +93,8 @@ class BankSamples(Dataset[Sample]):
         self, index: int, good: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         size = good.shape[0]
-        image = resize_image(self.negatives.images[index], size, size)
-        mask = resize_mask(self.negatives.masks(index), size, size)
+        image = resize_image(self.anomalies.images[index], size, size)
+        mask = resize_mask(self.anomalies.masks(index), size, size)
         settings = self.member.settings
         kind: LabelKind = settings.label
         change = mean_change(good, image, mask)
@@ -104,11 +104,11 @@ class BankSamples(Dataset[Sample]):
 Samples = FlySamples | BankSamples
 
 
-def anomalies_of(owners: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
-    """Return for each of `count` good images the anomalies it owns."""
+def anomalies_of(sources: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
+    """Return for each of `count` good images the anomalies made from it."""
     found: list[list[int]] = [[] for _ in range(count)]
-    for index, owner in enumerate(owners):
-        found[owner].append(index)
+    for index, source in enumerate(sources):
+        found[source].append(index)
     return tuple(map(tuple, found))
 
 

@@ -1,17 +1,16 @@
-"""The training loop: whole epochs, resumable, the last step is the model."""
+"""Training the network: what it is trained on, in whole epochs, and the schedule."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from clflow.data.images import ImageSource, resize_image
 from clflow.detectors.nsa.network import label_loss, mixed, uses_bfloat16
@@ -20,7 +19,6 @@ from clflow.detectors.nsa.samples import (
     BankSamples,
     Batch,
     FlySamples,
-    Key,
     Samples,
     anomalies_of,
     batches,
@@ -29,10 +27,12 @@ from clflow.detectors.nsa.samples import (
 )
 from clflow.detectors.nsa.settings import NSADetectorSettings, TrainingSettings
 from clflow.detectors.nsa.views import Views, training_views
-from clflow.errors import DataError, TrainingError
+from clflow.detectors.protocol import NO_WORKSPACE, Workspace
+from clflow.errors import DataError
 from clflow.progress import track
 from clflow.synthesis.training_data import TrainingData
-from clflow.training.checkpoint import History, load_checkpoint, save_checkpoint
+from clflow.training.checkpoint import History
+from clflow.training.loop import Course, Row, Step, Terms, run_loop
 
 _READERS = 2
 
@@ -71,13 +71,13 @@ def prepare(data: TrainingData, settings: NSADetectorSettings, seed: int) -> tup
 def _of_bank(
     data: TrainingData, pixels: NDArray[np.uint8], views: Views, plan: Plan, seed: int
 ) -> BankSamples:
-    negatives = data.negatives
-    if negatives is None or not len(negatives.images):
+    anomalies = data.anomalies
+    if anomalies is None or not len(anomalies.images):
         raise DataError(
             "anomalies.source is bank and there is none: run the synthesize stage, or set it to fly"
         )
-    of_good = anomalies_of(negatives.owners, len(pixels))
-    return BankSamples(pixels, negatives, of_good, views, plan.member, seed)
+    of_good = anomalies_of(anomalies.sources, len(pixels))
+    return BankSamples(pixels, anomalies, of_good, views, plan.member, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,10 @@ class Task:
 
 
 def train(
-    network: nn.Module, task: Task, settings: NSADetectorSettings, checkpoint: Path | None = None
+    network: nn.Module,
+    task: Task,
+    settings: NSADetectorSettings,
+    workspace: Workspace = NO_WORKSPACE,
 ) -> History:
     """Train the network in place and return the history, one row per epoch.
 
@@ -101,79 +104,88 @@ def train(
     Raises:
         TrainingError: the loss is not finite or diverged.
     """
-    loop = Loop(network, task, settings)
-    if checkpoint is not None and checkpoint.is_file():
-        loop.finished, loop.history = load_checkpoint(checkpoint, network, loop.optimizer)
-    remaining = range(loop.finished, task.epochs)
-    keys = [batch for epoch in remaining for batch in loop.keys(epoch)]
-    per_epoch = math.ceil(len(task.samples) / settings.training.batch_size)
-    with closing(batches(task.samples, keys, sample_workers(), task.device)) as made:
-        for epoch in track(remaining, "training epochs", len(remaining)):
-            loop.run(epoch, islice(made, per_epoch))
-            done = epoch + 1
-            due = done == task.epochs or done % settings.training.checkpoint_every == 0
-            if checkpoint is not None and due:
-                save_checkpoint(checkpoint, network, loop.optimizer, done, loop.history)
-    return loop.history
+    training = settings.training
+    steps = Steps(network, task, settings, workspace.processes)
+    # the rate is the scheduler's alone: times one, it keeps every digit
+    optimizer = torch.optim.Adam(network.parameters(), lr=1.0)
+
+    def rate(step: int) -> float:
+        return learning_rate(step // steps.per_epoch, task.epochs, training)
+
+    course = Course(
+        steps=task.epochs * steps.per_epoch,
+        label="training",
+        checkpoint_every=training.checkpoint_every * steps.per_epoch,
+        checkpoint=workspace.checkpoint,
+        scheduler=LambdaLR(optimizer, rate),
+        divergence_factor=training.divergence_factor,
+        remedy="lower training.learning_rate, or set precision to float32",
+        row=steps.row,
+    )
+    with closing(steps):
+        return run_loop(network, optimizer, steps.loss, course)
 
 
-class Loop:
-    """A network in training, between one epoch and the next."""
+class Steps:
+    """What each step of a training sees, made ahead, and the means of each epoch."""
 
-    def __init__(self, network: nn.Module, task: Task, settings: NSADetectorSettings) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        settings: NSADetectorSettings,
+        processes: int | None = None,
+    ) -> None:
         self.network = network
         self.task = task
         self.label = settings.label
-        self.settings = settings.training
+        self.batch_size = settings.training.batch_size
         self.bfloat16 = uses_bfloat16(settings.precision, task.device)
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=self.settings.learning_rate)
-        self.history: History = []
-        self.finished = 0
+        self.workers = sample_workers() if processes is None else processes
+        self.per_epoch = math.ceil(len(task.samples) / self.batch_size)
+        self._made: Generator[Batch, None, None] | None = None
+        self._losses: list[float] = []
+        self._sizes: list[int] = []
 
-    def keys(self, epoch: int) -> list[list[Key]]:
-        """Return the batches of an epoch."""
-        count = len(self.task.samples)
-        return epoch_keys(self.task.seed, epoch, count, self.settings.batch_size)
-
-    def run(self, epoch: int, made: Iterable[Batch]) -> None:
-        """Train on the batches of an epoch and add its row to the history.
-
-        Raises:
-            TrainingError: the loss is not finite or diverged.
-        """
-        rate = learning_rate(epoch, self.task.epochs, self.settings)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.network.train()
-        losses, sizes = [], []
-        for batch in made:
-            losses.append(self._step(batch, epoch))
-            sizes.append(len(batch[0]))
-        mean = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
-        step = (epoch + 1) * len(losses) - 1
-        self.history.append({"step": step, "epoch": epoch + 1, "loss": mean, "learning_rate": rate})
-
-    def _step(self, batch: Batch, epoch: int) -> float:
-        images, labels = batch
+    def loss(self, step: int) -> tuple[Tensor, Terms]:
+        """Return the loss of a step; the first that is asked for must begin an epoch."""
+        if self._made is None:
+            self._made = self._batches_from(step // self.per_epoch)
+        images, labels = next(self._made)
         with mixed(self.task.device, bfloat16=self.bfloat16):
             output = self.network(images)
-        loss = label_loss(output, labels, self.label)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        value = loss.item()
-        self._guard(value, epoch)
-        self.optimizer.step()
-        return value
+        self._sizes.append(len(images))
+        return label_loss(output, labels, self.label), {}
 
-    def _guard(self, loss: float, epoch: int) -> None:
-        first = self.history[0]["loss"] if self.history else loss
-        limit = self.settings.divergence_factor * max(1.0, first)
-        if math.isfinite(loss) and loss <= limit:
-            return
-        raise TrainingError(
-            f"training diverged in epoch {epoch + 1}: loss {loss:.4g} (at first {first:.4g}, limit "
-            f"{limit:.4g}); lower training.learning_rate, or set precision to float32"
-        )
+    def row(self, step: Step) -> Row | None:
+        """Return the row of the epoch that a step ends, None within one."""
+        self._losses.append(step.loss)
+        if (step.index + 1) % self.per_epoch:
+            return None
+        pairs = zip(self._losses, self._sizes, strict=True)
+        mean = sum(loss * size for loss, size in pairs) / sum(self._sizes)
+        self._losses.clear()
+        self._sizes.clear()
+        epoch = (step.index + 1) // self.per_epoch
+        return {
+            "step": step.index,
+            "epoch": epoch,
+            "loss": mean,
+            "learning_rate": step.learning_rate,
+        }
+
+    def close(self) -> None:
+        """End the processes that make samples."""
+        if self._made is not None:
+            self._made.close()
+
+    def _batches_from(self, first: int) -> Generator[Batch, None, None]:
+        keys = [
+            batch
+            for epoch in range(first, self.task.epochs)
+            for batch in epoch_keys(self.task.seed, epoch, len(self.task.samples), self.batch_size)
+        ]
+        return batches(self.task.samples, keys, self.workers, self.task.device)
 
 
 def learning_rate(epoch: int, epochs: int, settings: TrainingSettings) -> float:
