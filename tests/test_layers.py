@@ -20,7 +20,7 @@ LAYERS = (
     ("canvas",),
     ("data", "statistics"),
     ("metrics",),
-    ("device", "files", "progress", "settings"),
+    ("device", "files", "progress", "settings", "version"),
     ("errors",),
 )
 

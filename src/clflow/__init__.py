@@ -16,16 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Detector", "Prediction", "__version__", "fit", "load"]
 
-# what runs from a source tree that was never installed
-UNKNOWN = "0+unknown"
-
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: Any
     if name == "__version__":
-        value = _version()
+        from clflow.version import package_version
+
+        value = package_version()
     else:
         from clflow import inspector
 
@@ -37,12 +36,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(__name__)
-    except PackageNotFoundError:
-        return UNKNOWN

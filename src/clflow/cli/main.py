@@ -1,7 +1,6 @@
 """The command `clflow`: its groups of commands, and how an error ends it."""
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from clflow.cli import data, study, synth, track
 from clflow.cli.table import table
 from clflow.errors import ClflowError
 from clflow.progress import show
+from clflow.version import package_version
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Anomaly detection results to believe."
@@ -21,7 +21,7 @@ app.command("table")(table)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"clflow {version('clflow')}")
+        typer.echo(f"clflow {package_version()}")
         raise typer.Exit
 
 

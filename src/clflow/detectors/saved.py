@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from clflow import UNKNOWN, __version__
 from clflow.detectors.registry import METHODS, Method, find_method
 from clflow.errors import DataError
 from clflow.files import write_json
+from clflow.version import UNKNOWN, package_version
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ _NEEDED = ("method", "version", "settings", "seed")
 
 def write_description(folder: Path, method: str, content: Mapping[str, Any]) -> None:
     """Write model.json: the content, with the method and the version of clflow."""
-    write_json(folder / DESCRIPTION, {**content, "method": method, "version": __version__})
+    write_json(folder / DESCRIPTION, {**content, "method": method, "version": package_version()})
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -47,10 +47,11 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{DESCRIPTION} does not say its {' and '.join(missing)}")
     if content["method"] not in METHODS:
         raise ValueError(f"there is no method {content['method']!r}")
-    written, own = _numbers(str(content["version"])), _numbers(__version__)
+    here = package_version()
+    written, own = _numbers(str(content["version"])), _numbers(here)
     if own and written > own:
         raise ValueError(
-            f"clflow {content['version']} wrote it, this is {__version__}: install that version"
+            f"clflow {content['version']} wrote it, this is {here}: install that version"
         )
     return content
 
