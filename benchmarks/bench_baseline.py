@@ -16,9 +16,8 @@ import typer
 from clflow.data.images import read_image, resize_image
 from clflow.data.records import Record, read_manifest
 from clflow.metrics.image import image_metrics
-from clflow.settings import parse, read_params, section
+from clflow.pipeline.params import load_study
 from clflow.study.paths import StudyPaths
-from clflow.study.settings import StudySettings
 
 SIDE = 64
 
@@ -31,11 +30,12 @@ def grey(root: Path, records: Sequence[Record]) -> np.ndarray:
 
 def main() -> None:
     """Print one row per category as Markdown."""
-    study = parse(StudySettings, section(read_params(), "study"), "study")
+    study = load_study()
     rows = []
     for category in study.categories:
         manifest = read_manifest(StudyPaths(study.name).manifest(category))
-        train, test = (grey(Path(study.root), part) for part in (manifest.train, manifest.test))
+        root = study.root_of(category)
+        train, test = (grey(root, part) for part in (manifest.train, manifest.test))
         z = np.abs(test - train.mean(0)) / (train.std(0) + 1)
         labels = [record.label for record in manifest.test]
         auroc = [image_metrics(labels, s)["image_auroc"] for s in (z.max((1, 2)), z.mean((1, 2)))]

@@ -27,14 +27,14 @@ from clflow.device import prepare_torch, worker_count
 from clflow.metrics.image import image_metrics
 from clflow.pipeline.inputs import image_files, training_data, validation_anomalies
 from clflow.pipeline.measure import CategoryScores, measure
+from clflow.pipeline.params import load_params, load_study
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.report.summary import cell_text
-from clflow.settings import parse, read_params, section
+from clflow.settings import parse
 from clflow.study.paths import FEATURES, StudyPaths
 from clflow.study.settings import StudySettings
 from clflow.synthesis.bank import write_bank
 from clflow.synthesis.registry import GENERATORS, MIXTURE
-from clflow.synthesis.settings import SynthesizeSettings
 
 WORKSPACE = Workspace(features=FEATURES)
 FIGURES = ["all kinds", "unseen kinds", "test image AUROC", "test pixel AUROC", "test AUPRO"]
@@ -51,11 +51,11 @@ class Trial:
     @property
     def root(self) -> Path:
         """The folder that the manifest's paths are relative to."""
-        return Path(self.study.root)
+        return self.study.root_of(self.manifest.category)
 
     def make_bank(self, name: str) -> None:
         """Make the bank of a generator, all else as in params.yaml."""
-        settings = parse(SynthesizeSettings, section(read_params(), "synthesize"), "synthesize")
+        settings = load_params().synthesize
         chosen = settings.model_copy(update={"generator": name})
         out, workers = self.banks / name, worker_count()
         write_bank(self.manifest, self.root, out, self.study.dataset, chosen, workers)
@@ -63,7 +63,7 @@ class Trial:
     def train(self, method: str, name: str, seed: int) -> Detector:
         """Return a detector trained with the anomalies of a generator."""
         found = find_method(method)
-        complete = found.complete(section(read_params(), f"train.{method}"))
+        complete = found.complete(load_params().overrides(method))
         settings = parse(found.settings_model, complete, f"train.{method}")
         data = training_data(self.manifest, self.root, self.banks / name)
         detector = found.detector_class()(settings)
@@ -136,8 +136,8 @@ def main(
 ) -> None:
     """Print one row per category and generator as Markdown, in two tables."""
     prepare_torch()
-    study = parse(StudySettings, section(read_params(), "study"), "study")
-    synthesis = parse(SynthesizeSettings, section(read_params(), "synthesize"), "synthesize")
+    study = load_study()
+    synthesis = load_params().synthesize
     rows: list[dict[str, float | str | None]] = []
     seeds = seed or [0]
     for category in categories:

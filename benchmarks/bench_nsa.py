@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -33,7 +32,8 @@ from clflow.detectors.registry import find_method
 from clflow.device import pick_device, prepare_torch
 from clflow.pipeline.inputs import image_files, training_data
 from clflow.pipeline.machine import describe_machine, synchronise
-from clflow.settings import parse, read_params, section
+from clflow.pipeline.params import load_params, load_study
+from clflow.settings import parse
 from clflow.study.paths import StudyPaths
 from clflow.study.settings import StudySettings
 
@@ -106,9 +106,10 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield the speeds in full and in mixed precision."""
     found = find_method(method)
-    complete = found.complete(section(read_params(), f"train.{method}"))
+    complete = found.complete(load_params().overrides(method))
     settings = parse(NSADetectorSettings, complete, f"train.{method}")
-    manifest, root = read_manifest(StudyPaths(study.name).manifest(category)), Path(study.root)
+    manifest = read_manifest(StudyPaths(study.name).manifest(category))
+    root = study.root_of(category)
     data = training_data(manifest, root, StudyPaths(study.name).bank(category))
     _, samples = prepare(data, settings, 0)
     files = image_files(root, manifest.test[:SCORED])
@@ -141,7 +142,7 @@ def main(
     cv2.setNumThreads(1)
     if threads is not None:
         torch.set_num_threads(threads)
-    study = parse(StudySettings, section(read_params(), "study"), "study")
+    study = load_study()
     clock = time.process_time if processor_time else time.perf_counter
     timing = Timing(repeats, clock, pick_device())
     found = [row for category in categories for row in rows(study, method, category, timing)]

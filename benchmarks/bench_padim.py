@@ -21,9 +21,9 @@ from clflow.metrics.image import image_metrics
 from clflow.metrics.pixel import PixelScores
 from clflow.pipeline.inputs import image_files
 from clflow.pipeline.measure import record_mask
-from clflow.settings import parse, read_params, section
+from clflow.pipeline.params import load_study
+from clflow.settings import parse
 from clflow.study.paths import FEATURES, StudyPaths
-from clflow.study.settings import StudySettings
 from clflow.synthesis.training_data import TrainingData
 
 METHODS = ("padim", "anomalib.padim")
@@ -57,9 +57,10 @@ def measured(scores: Scores, manifest: Manifest, root: Path) -> dict[str, float 
 def main(seed: int = 0, same_channels: bool = False) -> None:
     """Print one row per category and method as Markdown."""
     cv2.setNumThreads(1)
-    study = parse(StudySettings, section(read_params(), "study"), "study")
-    root, rows = Path(study.root), []
+    study = load_study()
+    rows = []
     for category in study.categories:
+        root = study.root_of(category)
         manifest = read_manifest(StudyPaths(study.name).manifest(category))
         data = TrainingData(image_files(root, manifest.train))
         theirs = fitted("anomalib.padim", data, seed, None)

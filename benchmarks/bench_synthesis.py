@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from clflow.data.records import Manifest, read_manifest
 from clflow.device import worker_count
-from clflow.settings import parse, read_params, section
+from clflow.pipeline.params import load_study
 from clflow.study.paths import StudyPaths
 from clflow.study.settings import StudySettings
 from clflow.synthesis import blending as paste
@@ -83,7 +83,7 @@ def seconds(work: Callable[[], object]) -> float:
 def measure(name: str, manifest: Manifest, study: StudySettings, count: int) -> dict[str, Any]:
     """Return the speed of one generator."""
     settings = SynthesizeSettings(generator=name, per_image=1, validation_per_image=0)
-    root, records = Path(study.root), manifest.train[: count + 1]
+    root, records = study.root_of(manifest.category), manifest.train[: count + 1]
     side = settings.image_size
     images = [read_resized(root / r.path, r.sha256, side, side) for r in records]
     (member,) = find_members(decide_on(manifest, root, study.dataset, settings), settings)
@@ -114,14 +114,15 @@ def bank_rate(manifest: Manifest, study: StudySettings, settings: SynthesizeSett
         start = time.perf_counter()
         bank = Path(folder, "bank")
         whole = settings.model_copy(update={"per_image": 4})
-        summary = write_bank(manifest, Path(study.root), bank, study.dataset, whole, worker_count())
+        root = study.root_of(manifest.category)
+        summary = write_bank(manifest, root, bank, study.dataset, whole, worker_count())
         return summary.splits["train"].written / (time.perf_counter() - start)
 
 
 def main(category: str, count: int = 60) -> None:
     """Print one row per generator as Markdown."""
     cv2.setNumThreads(1)
-    study = parse(StudySettings, section(read_params(), "study"), "study")
+    study = load_study()
     manifest = read_manifest(StudyPaths(study.name).manifest(category))
     with threadpool_limits(1):
         rows = [measure(name, manifest, study, count) for name in GENERATORS]

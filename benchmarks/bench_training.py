@@ -15,8 +15,8 @@ import typer
 
 from clflow.detectors.registry import find_method, merged
 from clflow.pipeline.cost import Job, train
+from clflow.pipeline.params import load_params
 from clflow.pipeline.settings import TimingSettings
-from clflow.settings import parse, read_params, section
 from clflow.study.settings import StudySettings
 
 TENTH = {"parameters": {"coreset_sampling_ratio": 0.1}}
@@ -31,11 +31,11 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main(categories: list[str], threads: int = 2) -> None:
     """Print one row per training and one column per category as Markdown."""
-    params = read_params()
-    study = parse(StudySettings, section(params, "study"), "study")
+    params = load_params()
+    study = params.study
     rows = []
     for label, (method, options) in ROWS.items():
-        given = merged(section(params, f"train.{method}"), options)
+        given = merged(params.overrides(method), options)
         settings = find_method(method).complete(given)
         times = {f"{c} (s)": seconds(study, c, method, settings, threads) for c in categories}
         rows.append({"training": label} | times)
@@ -49,7 +49,7 @@ def seconds(
     job = Job(
         study=study.name,
         dataset=study.dataset,
-        root=study.root,
+        root=study.root_of(category),
         category=category,
         method=method,
         settings=settings,

@@ -7,11 +7,12 @@ from clflow.data.records import write_manifest
 from clflow.pipeline.stage import stage
 from clflow.progress import say
 from clflow.study.paths import StudyPaths
+from clflow.study.settings import StudySettings
 
 
 def main(category: str) -> None:
     with stage() as params:
-        study = params.study
+        study: StudySettings = params.study
         root = study.root_of(category)
         prepared = build_manifest(root, category, study.layout, params.prepare)
         manifest = prepared.manifest

@@ -7,6 +7,7 @@ from clflow.device import worker_count
 from clflow.pipeline.stage import stage
 from clflow.progress import say
 from clflow.study.paths import StudyPaths
+from clflow.study.settings import StudySettings
 from clflow.synthesis.bank import announce, read_bank, write_bank
 from clflow.synthesis.preview.report import write_report
 from clflow.tracking.live import track_bank
@@ -14,7 +15,7 @@ from clflow.tracking.live import track_bank
 
 def main(category: str) -> None:
     with stage() as params:
-        study = params.study
+        study: StudySettings = params.study
         root, bank = study.root_of(category), StudyPaths(study.name).bank(category)
         settings = params.synthesize
         manifest = read_manifest(StudyPaths(study.name).manifest(category))

@@ -11,12 +11,13 @@ from clflow.pipeline.stage import stage
 from clflow.pipeline.train import Run, failure_of, train_seeds
 from clflow.progress import say
 from clflow.study.paths import StudyPaths
+from clflow.study.settings import StudySettings
 from clflow.tracking.live import track_training
 
 
 def main(method: str, category: str) -> None:
     with stage() as params:
-        study = params.study
+        study: StudySettings = params.study
         prepare_torch()
         manifest = read_manifest(StudyPaths(study.name).manifest(category))
         bank = StudyPaths(study.name).bank(category)

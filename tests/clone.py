@@ -14,6 +14,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from clflow.pipeline.params import check_params
+
 REPOSITORY = Path(__file__).parents[1]
 CLONED = (".dvc", ".dvcignore", ".gitignore", "data", "dvc.yaml", "params.yaml", "src", "stages")
 
@@ -21,7 +23,7 @@ CATEGORIES = ("weave", "washer")
 METHODS = ("fastflow", "clflow")
 SEEDS = (0,)
 TINY: dict[str, Any] = {
-    "study.categories": list(CATEGORIES),
+    "study.categories": {name: f"data/raw/demo/images/{name}" for name in CATEGORIES},
     "study.methods": list(METHODS),
     "study.seeds": list(SEEDS),
     "download.demo.image_size": 64,
@@ -142,7 +144,10 @@ def clone_repository(root: Path) -> Clone:
 
 
 def settings(values: Mapping[str, Any]) -> Edit:
-    """Return the edit of `params.yaml` that sets values by their dotted names."""
+    """Return the edit of `params.yaml` that sets values by their dotted names.
+
+    Sections that are not there are made; the file that comes out must be valid.
+    """
 
     def edit(text: str) -> str:
         yaml, stream = YAML(), io.StringIO()
@@ -151,10 +156,10 @@ def settings(values: Mapping[str, Any]) -> Edit:
             *sections, key = name.split(".")
             place = params
             for section in sections:
-                place = place[section]
-            assert key in place, f"params.yaml has no {name}"
+                place = place.setdefault(section, {})
             place[key] = value
         yaml.dump(params, stream)
+        check_params(YAML(typ="safe", pure=True).load(stream.getvalue()))
         return stream.getvalue()
 
     return edit

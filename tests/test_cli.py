@@ -119,6 +119,22 @@ def test_settings_are_listed_and_those_of_params_marked(clflow: Command) -> None
     assert clflow("study", "show", "--settings", "clfow").err.startswith("error: unknown method")
 
 
+def test_several_roots_make_one_study(clflow: Command) -> None:
+    mvtec_category(Path("parts"), "gear", train=1)
+    mvtec_category(Path("more"), "cog", train=1)
+    words = ("study", "use", "folder", "--root", "parts", "--root", "more")
+    assert clflow(*words).out.splitlines()[0].endswith("images from parts, more")
+    assert read_params()["study"]["categories"] == {"gear": "parts/gear", "cog": "more/cog"}
+    mvtec_category(Path("more"), "gear", train=1)
+    code, out, err = clflow(*words)
+    assert (code, out) == (1, "")
+    assert "category 'gear' is in several roots: parts/gear, more/gear" in err
+
+
+def test_a_method_is_shown_with_settings_alone(clflow: Command) -> None:
+    assert clflow("study", "show", "clflow").code == 2
+
+
 @pytest.mark.parametrize("command", ["use demo", "check", "show", "save mine"])
 def test_outside_of_a_clone(clflow: Command, command: str) -> None:
     Path("params.yaml").unlink()
@@ -224,6 +240,8 @@ except SystemExit as stop:
         pytest.param("--help", "torch,torchvision,timm,numpy,pandas,mlflow,cv2", id="help"),
         pytest.param("--version", "torch,torchvision,timm,numpy,pandas,mlflow,cv2", id="version"),
         pytest.param("synth --help", "torch,numpy,pandas,mlflow,cv2", id="help of a group"),
+        pytest.param("study check", "torch,torchvision,timm,mlflow", id="study check"),
+        pytest.param("study show --settings", "torch,torchvision,timm,mlflow", id="settings"),
         pytest.param("data check parts", "torch,torchvision,timm,pandas,mlflow", id="data check"),
     ],
 )
@@ -231,6 +249,7 @@ def test_commands_load_no_library_that_they_do_not_use(
     words: str, unwanted: str, tmp_path: Path
 ) -> None:
     mvtec_category(tmp_path / "parts", "gear", train=20, good=1, defects={"crack": 1})
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     command = [sys.executable, "-c", LOADED, unwanted, *words.split()]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stderr == "0\n"

@@ -132,6 +132,11 @@ def problem(section: dict[str, Any]) -> str:
         ({"batch_sizes": [0, 16]}, "cost.batch_sizes.0: "),
         ({"repeats": 0}, "cost.repeats: "),
         ({"threads": 0}, "cost.threads: "),
+        (
+            {"methods": ["clflow"], "category": "weav"},
+            "cost.category: unknown category 'weav': did you mean 'weave'?",
+        ),
+        ({"methods": ["clflow"], "category": None}, "cost.category: "),
     ],
 )
 def test_a_wrong_setting_is_told(section: dict[str, Any], start: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 from run_files import STUDY, folders, scores_of, sources_of, write_run, write_scores
 
+from clflow.errors import DataError
 from clflow.report import literature
 from clflow.report.evidence import Report
 from clflow.report.literature import SOURCES, load_published, values_of
@@ -21,7 +22,7 @@ from clflow.study.settings import StudySettings
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro_30")
 SETTINGS = TabulateSettings(metrics=METRICS, resamples=100)
-SETUPS = {
+SETUPS: dict[str, dict[str, Any]] = {
     "x": {"backbone": "efficientnet_lite0", "image_size": 256},
     "family.y": {"backbone": "wide_resnet50_2", "image_size": 224},
 }
@@ -194,6 +195,16 @@ def test_settings_that_are_not_stated_are_called_so(tmp_path: Path) -> None:
     report = read_report(*write_study(tmp_path, ["bottle"], setups={}), SETTINGS)
     own = pick(report.published, published="PaDiM (xiahaifeng1995)")
     assert own["reason"].str.startswith("backbone wide_resnet50_2, ours not stated; ").all()
+
+
+def test_a_run_says_nothing_of_its_setup_or_says_it_right(tmp_path: Path) -> None:
+    """A result file of before has no setup; one of later may say more of it."""
+    later = {"x": SETUPS["x"] | {"pretraining": "ImageNet"}}
+    markdown, _ = texts_of(tmp_path / "later", ["bottle"], setups=later)
+    told = "- Ours: efficientnet_lite0 at 256 pixels (x); a backbone not stated at a size not st"
+    assert told in markdown
+    with pytest.raises(DataError, match=r"bottle\.json is malformed: setup\.image_size"):
+        report_of(tmp_path / "wrong", ["bottle"], setups={"x": {"image_size": "big"}})
 
 
 def test_chest_x_rays_have_our_names_of_the_lists() -> None:

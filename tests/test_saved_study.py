@@ -29,10 +29,20 @@ STUDY: dict[str, Any] = {
     "layout": "folder",
     "source": "folder",
     "index": "data/raw/own/source.json",
-    "categories": {"bolt": "/srv/secret/bolt", "washer": "/srv/secret/washer"},
+    "categories": {"bolt": "/srv/secret/images/bolt", "washer": "/srv/secret/images/washer"},
     "methods": ["fastflow", "clflow"],
     "seeds": [0, 1],
     "step_fraction": 1.0,
+}
+WEIGHTS = "D:\\models\\net.pth"
+LOCK: dict[str, Any] = {
+    "schema": "2.0",
+    "stages": {
+        "prepare@bolt": {
+            "cmd": "python -P stages/prepare.py bolt",
+            "deps": [{"path": "/srv/secret/images/bolt", "md5": "1e5.dir", "size": 3}],
+        }
+    },
 }
 TABULATE: dict[str, Any] = {"metrics": ["image_ap"], "resamples": 200}
 KINDS = {".lock", ".csv", ".md", ".tex", ".json", ".yaml"}
@@ -59,7 +69,8 @@ def write_run(results: Path, method: str, category: str) -> None:
 
 
 def write_params(path: Path, **study: Any) -> None:
-    train = {"fastflow": {}, "clflow": {"backbone": {"weights": "C:\\models\\net.pth"}}}
+    own = {"backbone": {"name": "resnet18", "weights": WEIGHTS, "sha256": "0" * 64}}
+    train = {"clflow": own, "fastflow": {}}
     with path.open("w") as file:
         sections = {"study": STUDY | study, "train": train, "evaluate": {"worst": 4}}
         YAML().dump(sections | {"tabulate": TABULATE}, file)
@@ -74,29 +85,27 @@ def root(tmp_path: Path) -> Path:
     write_run(results, "clflow", "stale")
     (results / "clflow" / "bolt.png").write_bytes(b"pixels")
     write_params(tmp_path / "params.yaml")
+    with (tmp_path / "dvc.lock").open("w") as file:
+        YAML().dump(LOCK, file)
     study = StudySettings.model_validate(STUDY)
     sources = Sources(results, tmp_path / "scores" / "small")
     settings = TabulateSettings.model_validate(TABULATE)
     write_tables(study, sources, settings, tmp_path / "tables")
     (tmp_path / "tables" / "map.png").write_bytes(b"pixels")
-    (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
     return tmp_path
 
 
-def finished(root: Path) -> Finished:
-    return Finished(
-        root / "params.yaml",
-        root / "tables",
-        root / "results/runs/small",
-        root / "scores/small",
-        Places(root / "results/cost/small", root / "results/selection_bias/small"),
-        root / "dvc.lock",
-    )
-
-
 def save(root: Path, name: str = "first", *, replace: bool = False) -> Path:
-    studies = root / "results" / "studies"
-    return save_study(name, studies, finished(root), "dvc repro on a laptop", replace=replace)
+    finished = Finished(
+        params=root / "params.yaml",
+        tables=root / "tables",
+        results=root / "results/runs/small",
+        scores=root / "scores/small",
+        diagnoses=Places(root / "results/cost/small", root / "results/selection_bias/small"),
+        lock=root / "dvc.lock",
+    )
+    note = "dvc repro on a laptop"
+    return save_study(name, root / "results" / "studies", finished, note, replace=replace)
 
 
 def test_only_the_numbers_of_the_study_are_saved(root: Path) -> None:
@@ -135,7 +144,7 @@ def test_saved_files_equal_the_originals(root: Path) -> None:
 
 def test_intervals_can_be_rechecked_from_what_is_saved(root: Path) -> None:
     folder = save(root)
-    names = STUDY["categories"]
+    names = list(STUDY["categories"])
     scores = {name: load_saved_scores(folder / "scores" / f"{name}.csv") for name in names}
     kept = YAML(typ="safe").load(folder / "study.yaml")["tabulate"]
     settings = TabulateSettings.model_validate(kept)
@@ -175,36 +184,62 @@ def test_scores_that_are_too_large_are_left_out_and_named(
     assert "raw scores are left out" in capsys.readouterr().out
 
 
-def test_settings_are_saved_without_machine_paths(root: Path) -> None:
+def test_complete_settings_are_saved_without_machine_paths(root: Path) -> None:
     saved = YAML(typ="safe").load(save(root) / "study.yaml")
     assert saved["study"] == STUDY | {"categories": {"bolt": "bolt", "washer": "washer"}}
-    assert saved["tabulate"] == TabulateSettings(**TABULATE).model_dump(mode="json")
+    own = {"name": "resnet18", "weights": "net.pth", "sha256": "0" * 64}
+    assert saved["train"] == {
+        "fastflow": find_method("fastflow").complete({}),
+        "clflow": find_method("clflow").complete({"backbone": own}),
+    }
+    complete = TabulateSettings.model_validate(TABULATE).model_dump(mode="json")
+    assert saved["tabulate"] == complete
 
 
-def test_the_complete_settings_of_each_method_are_saved(root: Path) -> None:
-    train = YAML(typ="safe").load(save(root) / "study.yaml")["train"]
-    complete = {name: find_method(name).complete({}) for name in STUDY["methods"]}
-    assert train["clflow"]["backbone"].pop("weights") == "net.pth"
-    complete["clflow"]["backbone"].pop("weights")
-    assert train == complete
+def test_lock_file_is_saved_without_machine_paths(root: Path) -> None:
+    saved = YAML(typ="safe").load(save(root) / "dvc.lock")
+    (dependency,) = saved["stages"]["prepare@bolt"]["deps"]
+    assert dependency == {"path": "bolt", "md5": "1e5.dir", "size": 3}
+    dependency["path"] = "/srv/secret/images/bolt"
+    assert saved == LOCK
+
+
+def test_no_saved_file_names_a_machine_path(root: Path) -> None:
+    folder = save(root)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert b"secret" not in path.read_bytes()
+            assert b"models" not in path.read_bytes()
+
+
+def test_a_study_without_a_lock_file_is_saved_without_one(root: Path) -> None:
+    (root / "dvc.lock").unlink()
+    assert not (save(root) / "dvc.lock").exists()
+
+
+def test_a_damaged_lock_file_stops_a_save(root: Path) -> None:
+    (root / "dvc.lock").write_text("stages: [")
+    with pytest.raises(SettingsError, match=r"dvc\.lock is not valid YAML: run `dvc repro`"):
+        save(root)
+    assert not list(root.glob("results/studies/*"))
 
 
 @pytest.mark.parametrize(
     ("path", "saved"),
     [
-        pytest.param("own/bolt", "own/bolt", id="inside the repository"),
-        pytest.param("/srv/own/bolt", "bolt", id="absolute"),
-        pytest.param("../shared/own/bolt", "bolt", id="above the repository"),
-        pytest.param("~/own/bolt", "bolt", id="below the home folder"),
+        pytest.param("parts/{}", "parts/{}", id="inside the repository"),
+        pytest.param("/srv/{}", "{}", id="absolute"),
+        pytest.param("../shared/{}", "{}", id="above the repository"),
+        pytest.param("~/{}", "{}", id="below the home folder"),
     ],
 )
 def test_folder_is_saved_as_its_name_unless_it_is_in_the_repository(
     root: Path, path: str, saved: str
 ) -> None:
-    folders = STUDY["categories"] | {"bolt": path}
-    write_params(root / "params.yaml", categories=folders)
+    names = STUDY["categories"]
+    write_params(root / "params.yaml", categories={name: path.format(name) for name in names})
     kept = YAML(typ="safe").load(save(root) / "study.yaml")["study"]["categories"]
-    assert kept == {"bolt": saved, "washer": "washer"}
+    assert kept == {name: saved.format(name) for name in names}
 
 
 def test_the_environment_names_versions_but_no_machine(root: Path) -> None:
@@ -276,9 +311,7 @@ def test_a_study_with_a_failed_training_is_finished(root: Path) -> None:
     [
         pytest.param({"seeds": [0]}, id="other seeds"),
         pytest.param({"methods": ["clflow"]}, id="other methods"),
-        pytest.param(
-            {"categories": dict(reversed(STUDY["categories"].items()))}, id="another order"
-        ),
+        pytest.param({"categories": {"washer": "washer", "bolt": "bolt"}}, id="another order"),
     ],
 )
 def test_tables_of_other_settings_are_refused(root: Path, change: dict[str, Any]) -> None:

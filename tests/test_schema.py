@@ -1,5 +1,8 @@
 """The whole of params.yaml: every problem is named at once, with its path and a remedy."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
@@ -8,13 +11,22 @@ from typing import Any
 
 import pytest
 
-from clflow.detectors.registry import METHODS
+from clflow.detectors.registry import METHODS, method_sections
 from clflow.errors import SettingsError
-from clflow.pipeline.params import check_params
+from clflow.pipeline.code import Code
+from clflow.pipeline.params import Params, check_params
 from clflow.settings import read_params
+from clflow.study.settings import StudySettings
 from clflow.synthesis.registry import GENERATORS
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
+STAGES = PARAMS.parent / "stages"
+OPTIONAL = Params.model_fields.keys() - {"study", "train"}
+
+
+@pytest.fixture(scope="module")
+def code() -> Code:
+    return Code()
 
 
 @pytest.fixture
@@ -50,7 +62,7 @@ def test_all_problems_are_listed_at_once(params: dict[str, Any]) -> None:
     put(params, "train.clflow.score.kind", "loud")
     put(params, "train.fastflow.training.steps", None)
     put(params, "evaluate.worst", -1)
-    put(params, "tabulate", 3)
+    put(params, "tabulate", [3])
     paths = [line.split(": ")[0] for line in problems(params)]
     assert paths == [
         "study.seeds",
@@ -91,13 +103,26 @@ def test_all_problems_are_listed_at_once(params: dict[str, Any]) -> None:
             "(it is 3)",
             id="value-for-keys",
         ),
-        pytest.param("study", None, "study.name: missing", id="empty-study"),
+        pytest.param(
+            "study",
+            None,
+            "study.name: missing",
+            id="no-study",
+        ),
         pytest.param("prepare", 3, "prepare: must hold keys (it is 3)", id="section-is-a-number"),
         pytest.param(
-            "train",
-            None,
-            "train.fastflow: missing section; study.methods names it: write `{}` for its defaults",
-            id="no-methods",
+            "study.categories",
+            ["weave"],
+            "study.categories: give each category its folder, such as {bottle: path/to/bottle} "
+            "(it is ['weave'])",
+            id="list-of-categories",
+        ),
+        pytest.param(
+            "study.categories.weave",
+            "parts/weave",
+            "study: source is download: category weave must lie in data/raw/demo/images, not in "
+            "'parts/weave'; `clflow study use` writes both",
+            id="folder-elsewhere",
         ),
         pytest.param("train", [1], "train: must hold keys (it is [1])", id="train-is-a-list"),
         pytest.param(
@@ -136,8 +161,8 @@ def test_all_problems_are_listed_at_once(params: dict[str, Any]) -> None:
             id="mixture-of-a-mixture",
         ),
         pytest.param(
-            "synthesize.mixture",
-            {"nsa": 0},
+            "synthesize.mixture.nsa",
+            0,
             "synthesize.mixture.nsa: Input should be greater than 0 (it is 0)",
             id="weight-of-nothing",
         ),
@@ -209,8 +234,84 @@ def test_method_of_the_study_needs_its_section(params: dict[str, Any]) -> None:
     put(params, "study.methods", ["fastflow", "clflow"])
     del params["train"]["clflow"]
     assert problems(params) == [
-        "train.clflow: missing section; study.methods names it: write `{}` for its defaults"
+        "train.clflow: missing section: write `clflow: {}` for its defaults, as `clflow study use` "
+        "does; study.methods names it"
     ]
+    put(params, "study.methods", ["anomalib.dfm"])
+    assert problems(params)[0].startswith(
+        "train.anomalib.dfm: missing section: write `dfm: {}` for"
+    )
+    for absent in (None, {}):
+        params["train"] = absent
+        assert len(problems(params)) == 1
+    del params["train"]
+    assert problems(params)[0] == "train: missing section"
+
+
+def test_all_other_sections_may_be_empty_or_absent(params: dict[str, Any]) -> None:
+    defaults = check_params(params | {name: {} for name in OPTIONAL})
+    assert check_params(params | dict.fromkeys(OPTIONAL)) == defaults
+    absent = {name: params[name] for name in ("study", "train")}
+    assert check_params(absent) == defaults
+
+
+def test_own_params_are_short_and_deviate_where_they_say_so(params: dict[str, Any]) -> None:
+    assert len(PARAMS.read_text().splitlines()) <= 100
+    checked = check_params(params)
+    defaults = check_params({name: params[name] for name in ("study", "train")})
+    # the category is a choice, as the study is: no default can know it
+    cost = defaults.cost.model_copy(update={"category": "weave"})
+    assert checked == defaults.model_copy(update={"cost": cost})
+    own = {name: values for name, values in method_sections(params["train"]) if values}
+    assert own == {"anomalib.patchcore": {"parameters": {"coreset_sampling_ratio": 0.01}}}
+
+
+def test_sections_of_methods_are_handed_out(params: dict[str, Any]) -> None:
+    put(params, "train.fyd", None)
+    checked = check_params(params)
+    patchcore = checked.overrides("anomalib.patchcore")
+    assert patchcore == {"parameters": {"coreset_sampling_ratio": 0.01}}
+    assert checked.overrides("fyd") == {}
+    with pytest.raises(SettingsError, match=r"train\.padim: missing section: write `padim: \{\}`"):
+        checked.overrides("padim")
+    with pytest.raises(SettingsError, match="unknown category 'weav': did you mean 'weave'"):
+        checked.study.root_of("weav")
+
+
+WITHOUT_TORCH = """
+import sys
+{}
+print(*({{"torch", "timm", "mlflow"}} & sys.modules.keys()))
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import clflow.detectors.registry",
+        "import clflow.pipeline.params",
+        "from clflow.pipeline.params import load_params; load_params()",
+        "from clflow.pipeline.listing import *; from clflow.pipeline.params import load_params; "
+        "list_settings(load_params())",
+    ],
+)
+def test_settings_are_read_without_torch(code: str) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH.format(code)]
+    done = subprocess.run(command, cwd=PARAMS.parent, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in STAGES.glob("*.py")))
+def test_a_stage_runs_the_models_of_the_sections_it_reads(script: str, code: Code) -> None:
+    """Else a changed default would change what it writes, and DVC would not run it again."""
+    text = (STAGES / script).read_text()
+    sections = set(re.findall(r"params\.(\w+)", text)) & Params.model_fields.keys() - {"study"}
+    models = {Params.model_fields[name].annotation for name in sections}
+    if "root_of" in text:
+        models.add(StudySettings)
+    method = "clflow" if "method: str" in text else None
+    run = code.fingerprint(STAGES / script, method).keys()
+    assert {model.__module__ for model in models if model is not None} <= run
 
 
 def test_a_method_may_leave_keys_to_its_defaults(params: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The complete settings of a study as YAML, what `params.yaml` says marked."""
 
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,29 +27,32 @@ def list_settings(params: Params, method: str | None = None) -> str:
     """
     if method is not None and method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    given = params.model_dump(mode="json", exclude_unset=True)
-    methods = (method,) if method is not None else params.study.methods
-    train = _trained(params, methods)
+    own = dict(method_sections(params.train))
     if method is not None:
-        return _text(_marked(train, _overrides(params)))
-    complete = {
-        name: getattr(params, name).model_dump(mode="json")
-        for name in type(params).model_fields
-        if isinstance(getattr(params, name), BaseModel)
+        return _text(_marked({method: _complete(own, method)}, own))
+    methods = {name: _complete(own, name) for name in params.study.methods}
+    sections = {
+        name: value.model_dump(mode="json") if isinstance(value, BaseModel) else _nested(methods)
+        for name, value in params
     }
-    place = list(type(params).model_fields).index("train")
-    sections = list(complete.items())
-    sections.insert(place, ("train", train))
-    return _text(_marked(dict(sections), given | {"train": _overrides(params)}))
+    given = params.model_dump(mode="json", exclude_unset=True) | {"train": _nested(own)}
+    return _text(_marked(sections, given))
 
 
-def _trained(params: Params, methods: tuple[str, ...]) -> dict[str, Any]:
-    own = _overrides(params)
-    return {name: find_method(name).complete(own.get(name) or {}) for name in methods}
+def _complete(own: Mapping[str, Any], method: str) -> dict[str, Any]:
+    return find_method(method).complete(own.get(method) or {})
 
 
-def _overrides(params: Params) -> dict[str, Any]:
-    return dict(method_sections(params.train))
+def _nested(by_method: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sections as `train` holds them, those of a library's methods in one."""
+    train: dict[str, Any] = {}
+    for name, section in by_method.items():
+        *family, key = name.split(".")
+        place = train
+        for part in family:
+            place = place.setdefault(part, {})
+        place[key] = section
+    return train
 
 
 def _marked(values: Mapping[str, Any], given: Mapping[str, Any] | None) -> CommentedMap:
@@ -79,4 +83,4 @@ def _text(values: CommentedMap) -> str:
         lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null"),
     )
     yaml.dump(values, stream)
-    return stream.getvalue()
+    return re.sub(rf" +(# {MARK})$", r"  \1", stream.getvalue(), flags=re.MULTILINE)

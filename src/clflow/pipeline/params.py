@@ -51,8 +51,15 @@ class Params(BaseModel):
         raise ValueError("must hold keys")
 
     def overrides(self, method: str) -> Mapping[str, Any]:
-        """Return what `train` says of a method."""
-        return dict(method_sections(self.train))[method] or {}
+        """Return what `train` says of a method.
+
+        Raises:
+            SettingsError: it has no section there.
+        """
+        sections = dict(method_sections(self.train))
+        if method not in sections:
+            raise SettingsError(list_problems([_no_section(method)]))
+        return sections[method] or {}
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -137,10 +144,15 @@ def _train_problems(values: Mapping[str, Any]) -> Iterator[str]:
         if name not in METHODS:
             yield f"study.methods: {unknown_name('method', name, METHODS)}"
         elif name not in sections:
-            yield (
-                f"train.{name}: missing section; study.methods names it: write `{{}}` for its "
-                "defaults"
-            )
+            yield f"{_no_section(name)}; study.methods names it"
+
+
+def _no_section(method: str) -> str:
+    key = method.rpartition(".")[2]
+    return (
+        f"train.{method}: missing section: write `{key}: {{}}` for its defaults, "
+        "as `clflow study use` does"
+    )
 
 
 def _choice_problems(values: Mapping[str, Any]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 
 from clflow.detectors.registry import method_sections
 from clflow.errors import SettingsError
@@ -29,14 +30,15 @@ def rewrite_study(path: Path, study: StudySettings) -> None:
     if not isinstance(params.get("study"), dict):
         raise SettingsError(f"{path} has no study section; restore it with `git checkout {path}`")
     text = path.read_text(encoding="utf-8")
+    text += "" if "train" in params else "\ntrain: {}\n"
     document = _yaml().load(text)
-    changed = ["study"]
+    changed, first = ["study"], study.category_names[0]
     _put_study(document["study"], study.model_dump(mode="json"))
-    if isinstance(params.get("train"), dict) and _add_methods(document["train"], study.methods):
+    if _add_methods(document, study.methods):
         changed.append("train")
-    cost = params.get("cost") or {}
-    if cost.get("category", study.category_names[0]) not in study.categories:
-        document["cost"]["category"] = study.category_names[0]
+    cost = params.get("cost")
+    if isinstance(cost, dict) and cost.get("category", first) not in study.categories:
+        document["cost"]["category"] = first
         changed.append("cost")
     rewritten = _replaced(text, document, changed)
     check_params(YAML(typ="safe", pure=True).load(rewritten))
@@ -48,16 +50,28 @@ def _put_study(section: Any, values: Mapping[str, Any]) -> None:
         section[key] = _like(section.get(key), value) if isinstance(value, list) else value
 
 
-def _add_methods(train: Any, methods: Iterable[str]) -> bool:
+def _add_methods(document: Any, methods: Iterable[str]) -> bool:
     """Add empty sections of the methods that have none; return whether there were any."""
-    missing = [name for name in methods if name not in dict(method_sections(train))]
+    train = _mapping_at(document, "train")
+    present = {} if train is None else dict(method_sections(train))
+    missing = [name for name in methods if name not in present]
     for name in missing:
         *family, own = name.split(".")
         place = train
         for part in family:
-            place = place.setdefault(part, {})
-        place[own] = {}
+            place = _mapping_at(place, part)
+        if place is not None:
+            place[own] = {}
     return bool(missing)
+
+
+def _mapping_at(parent: Any, key: str) -> Any:
+    """Return the section of a mapping, an empty one in place of nothing, None for a value."""
+    if parent is None:
+        return None
+    if parent.get(key) is None:
+        parent[key] = CommentedMap()
+    return parent[key] if isinstance(parent[key], dict) else None
 
 
 def _replaced(text: str, document: Any, names: Iterable[str]) -> str:

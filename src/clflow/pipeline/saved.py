@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from clflow.detectors.registry import find_method
 from clflow.errors import DataError, SettingsError
@@ -98,7 +99,7 @@ def save_study(
             write_text(partial / "scores" / f"{category}.csv", text)
         _write_yaml(partial / "study.yaml", _without_machine_paths(_settings(params)))
         if finished.lock.is_file():
-            shutil.copyfile(finished.lock, partial / finished.lock.name)
+            _write_yaml(partial / finished.lock.name, _without_machine_paths(_read(finished.lock)))
         write_json(partial / "environment.json", _environment(command_note))
     return folder
 
@@ -195,6 +196,13 @@ def _without_machine_paths(value: Any) -> Any:
             if path.is_absolute() or {"~", ".."} & set(path.parts):
                 return path.name
     return value
+
+
+def _read(lock: Path) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(lock)
+    except YAMLError as error:
+        raise SettingsError(f"{lock} is not valid YAML: run `dvc repro`") from error
 
 
 def _write_yaml(path: Path, value: Any) -> None:

@@ -19,24 +19,10 @@ from clflow.report.literature import (
     values_of,
 )
 from clflow.report.summary import OVERALL, Summary, summarize
-from clflow.study.runs import Run as RunResult
+from clflow.study.runs import Run, Setup
 from clflow.study.settings import StudySettings
 
 _MISSING = "not stated"
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Backbone, or the network that is trained, and input size; None where a run does not say."""
-
-    backbone: str | None = None
-    image_size: int | None = None
-
-    @property
-    def text(self) -> str:
-        """Return `efficientnet_lite0 at 256 pixels`."""
-        size = f"{self.image_size} pixels" if self.image_size else f"a size {_MISSING}"
-        return f"{self.backbone or f'a backbone {_MISSING}'} at {size}"
 
 
 @dataclass(frozen=True)
@@ -48,10 +34,10 @@ class Ours:
     own_folder: bool
 
 
-def ours_of(study: StudySettings, runs: Iterable[RunResult]) -> Ours:
+def ours_of(study: StudySettings, runs: Iterable[Run]) -> Ours:
     """Return what a study and its runs say of how its values were made."""
     setups = dict.fromkeys(study.methods, Setup())
-    setups |= {run.method: Setup(**run.setup) for run in runs if run.setup}
+    setups |= {run.method: run.setup for run in runs if run.setup != Setup()}
     return Ours(setups, study.step_fraction, study.source == "folder")
 
 

@@ -10,6 +10,22 @@ from clflow.errors import DataError
 from clflow.metrics.registry import METRICS
 
 _REMEDY = "run `dvc repro`"
+_MISSING = "not stated"
+
+
+class Setup(BaseModel):
+    """Backbone, or the network that is trained, and input size; None where a run does not say."""
+
+    model_config = ConfigDict(frozen=True)
+
+    backbone: str | None = None
+    image_size: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Return `efficientnet_lite0 at 256 pixels`."""
+        size = f"{self.image_size} pixels" if self.image_size else f"a size {_MISSING}"
+        return f"{self.backbone or f'a backbone {_MISSING}'} at {size}"
 
 
 class Run(BaseModel):
@@ -31,7 +47,7 @@ class Run(BaseModel):
     seeds: dict[int, dict[str, FiniteFloat | None]]
     notes: str = ""
     failures: dict[int, str] = {}
-    setup: dict[str, Any] = {}
+    setup: Setup = Setup()
 
     @property
     def failed_seeds(self) -> tuple[int, ...]:
@@ -141,7 +157,7 @@ def _absent(other: Run, method: str, category: str) -> Run:
         "seeds": {},
         "notes": "",
         "failures": {},
-        "setup": {},
+        "setup": Setup(),
     }
     return other.model_copy(update={"method": method, "category": category} | nothing)
 

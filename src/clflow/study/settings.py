@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from clflow.errors import unknown_name
 from clflow.study.paths import images_folder
 
 Item = TypeVar("Item")
@@ -87,5 +88,11 @@ class StudySettings(BaseModel):
         return tuple(self.categories)
 
     def root_of(self, category: str) -> Path:
-        """Return the folder that the paths in a category's manifest start from."""
+        """Return the folder that the paths in a category's manifest start from.
+
+        Raises:
+            SettingsError: the study has no such category; the nearest one is suggested.
+        """
+        if category not in self.categories:
+            raise unknown_name("category", category, self.categories)
         return Path(self.categories[category]).parent
