@@ -130,7 +130,7 @@ def test_second_run_runs_nothing(clone: Clone, first: Finished) -> None:
         ),
         pytest.param(
             PARAMS,
-            settings({"study.methods": [*METHODS, "clflow_paper"]}),
+            settings({"study.methods": [*METHODS, "clflow_paper"], "train.clflow_paper": {}}),
             stages(FITTED, methods=["clflow_paper"]),
             id="method-added",
         ),
