@@ -73,7 +73,7 @@ class Detector:
     >>> detector.predict("part.png")
     Traceback (most recent call last):
     ...
-    clflow.errors.NotFittedError: this Detector is not fitted yet: call fit first, or clflow.load
+    clflow.errors.NotFittedError: this Detector is not fitted yet: call fit first, or load a saved one
     """
 
     detector_: "Protocol"
@@ -181,7 +181,7 @@ class Detector:
     def _check_fitted(self) -> None:
         if not hasattr(self, "detector_"):
             raise NotFittedError(
-                "this Detector is not fitted yet: call fit first, or clflow.load a saved one"
+                "this Detector is not fitted yet: call fit first, or load a saved one"
             )
 
     def _scored(
