@@ -73,7 +73,7 @@ class Detector:
     >>> detector.predict("part.png")
     Traceback (most recent call last):
     ...
-    clflow.errors.NotFittedError: this Detector is not fitted yet: call fit first, or clflow.load
+    clflow.errors.NotFittedError: this Detector is not fitted yet: fit it, or load a saved one
     """
 
     detector_: "Protocol"
@@ -180,9 +180,7 @@ class Detector:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "detector_"):
-            raise NotFittedError(
-                "this Detector is not fitted yet: call fit first, or clflow.load a saved one"
-            )
+            raise NotFittedError("this Detector is not fitted yet: fit it, or load a saved one")
 
     def _scored(
         self, images: ImageSource

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clflow.alignment.image_alignment import ImageAlignment
 from clflow.alignment.settings import ImageAlignmentSettings
-from clflow.alignment.warp import inverse, warp
+from clflow.alignment.warp import identity, inverse, warp
 from clflow.data.images import ArrayImages, ImageSource
 from clflow.features.store import read_pixels
 from clflow.progress import say
@@ -84,11 +84,19 @@ def posed_anomalies(
     )
 
 
-def restored(maps: Tensor, theta: Tensor | None) -> Tensor:
-    """Return anomaly maps [N, S, S] in the frame of the images as they came, made squares."""
+def restored(maps: Tensor, theta: Tensor | None, size: int | None = None) -> Tensor:
+    """Return anomaly maps in the frame of the images as they came, made squares.
+
+    Args:
+        maps: [N, S, S].
+        theta: what brought the images into one pose [N, 2, 3], None for nothing.
+        size: side of the maps that are returned, None for S.
+    """
     if theta is None:
-        return maps
-    return warp(maps[:, None], inverse(theta).to(maps), maps.shape[-1])[:, 0]
+        if size is None:
+            return maps
+        theta = identity(len(maps))
+    return warp(maps[:, None], inverse(theta).to(maps), size or maps.shape[-1])[:, 0]
 
 
 def _each(found: Posed) -> Sequence[Tensor]:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from clflow.alignment.image_alignment import ImageAlignment
-from clflow.alignment.warp import identity, inverse, warp
-from clflow.data.images import ArrayImages, ImageSource
+from clflow.alignment.posed import Posed, posed, restored
+from clflow.data.images import ImageSource
 from clflow.detectors.base import SavedDetector
 from clflow.detectors.gaussian.density import LocationGaussian, choose_channels, embed
 from clflow.detectors.gaussian.fine import AlignedNetwork, FineAlignment
@@ -78,7 +78,7 @@ class FydDetector(SavedDetector[FydSettings]):
         """
         seed = int(torch.randint(2**62, (), generator=generator))
         self._align_images(data.good, seed, workspace)
-        images, _ = self._aligned(data.good, "good images")
+        images = self._posed(data.good, "good images").images
         self._align_features(images, seed, workspace)
         levels = self._features(images, "features of good images", workspace)
         total = sum(level.shape[1] for level in levels)
@@ -99,27 +99,27 @@ class FydDetector(SavedDetector[FydSettings]):
         size = self.settings.image_size
         if not len(images):
             return Scores(np.empty(0, np.float32), np.empty((0, size, size), np.float32))
-        aligned, theta = self._aligned(images, "images to score")
-        levels = self._features(aligned, "features to score", workspace)
+        found = self._posed(images, "images to score")
+        levels = self._features(found.images, "features to score", workspace)
         starts = range(0, len(images), BATCH_SIZE)
         maps = torch.cat(
             [
                 self._maps(
                     [level[start : start + BATCH_SIZE] for level in levels],
-                    theta[start : start + BATCH_SIZE],
+                    None if found.theta is None else found.theta[start : start + BATCH_SIZE],
                 )
                 for start in starts
             ]
         )
         return Scores(maps.amax((1, 2)).numpy(), maps.numpy())
 
-    def _maps(self, levels: list[np.ndarray], theta: Tensor) -> Tensor:
+    def _maps(self, levels: list[np.ndarray], theta: Tensor | None) -> Tensor:
         """Return smoothed distances in the frame of the images as they came [N, S, S]."""
         assert self.density_ is not None
         features = embed(levels, self.channels_, self.settings.density.grid)
         distances = self.density_(features.to(self.device)).cpu()
-        restored = warp(distances[:, None], inverse(theta), self.settings.image_size)[:, 0]
-        return gaussian_smoothing(restored, self.settings.score.smoothing)
+        maps = restored(distances, theta, self.settings.image_size)
+        return gaussian_smoothing(maps, self.settings.score.smoothing)
 
     def _align_images(self, images: ImageSource, seed: int, workspace: Workspace) -> None:
         settings = self.settings.image_alignment
@@ -130,14 +130,11 @@ class FydDetector(SavedDetector[FydSettings]):
         self.alignment_.fit(pixels, _aside(workspace.checkpoint))
         self.history_ = self.alignment_.history_
 
-    def _aligned(self, images: ImageSource, label: str) -> tuple[ImageSource, Tensor]:
-        """Return images in one pose, and the maps theta [N, 2, 3] that brought them there."""
-        if self.alignment_ is None or not self.alignment_.active_:
-            return images, identity(len(images))
-        pixels = self._pixels(images, label)
-        theta = self.alignment_(pixels)
-        aligned = self.alignment_.warped(pixels, theta).permute(0, 2, 3, 1).numpy()
-        return ArrayImages(list(aligned)), theta
+    def _posed(self, images: ImageSource, label: str) -> Posed:
+        """Return images in one pose, where their alignment pays."""
+        active = self.alignment_ is not None and self.alignment_.active_
+        alignment = self.alignment_ if active else None
+        return posed(alignment, images, self.settings.image_size, label)
 
     def _align_features(self, images: ImageSource, seed: int, workspace: Workspace) -> None:
         settings = self.settings.fine_alignment
