@@ -1,4 +1,7 @@
-"""Which way a table of methods and categories lies: one row per whichever there are more of."""
+"""The summary of one metric: means and deviations by category and method, and what a table shows.
+
+The mean of a method over categories is made here alone, for the tables and for MLflow.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -91,12 +94,16 @@ def summarize(results: pd.DataFrame, name: str) -> Summary:
     """Summarize one metric of a tidy table.
 
     A value that is undefined for one seed leaves its category undefined for that method: a mean
-    over the other seeds would compare different things.
+    over the other seeds would compare different things. A metric or a run without a row is
+    undefined: the table may be older than the metric.
     """
+    categories, methods = (list(results[key].unique()) for key in ("category", "method"))
     part = results[results["metric"] == name]
-    categories, methods = list(part["category"].unique()), list(part["method"].unique())
-    values = part.pivot(index=["category", "method"], columns="seed", values="value")
-    undefined = set(part.loc[part["value"].isna(), "category"])
+    values = part.pivot(index=["category", "method"], columns="seed", values="value").reindex(
+        index=pd.MultiIndex.from_product([categories, methods], names=["category", "method"]),
+        columns=sorted(results["seed"].unique()),
+    )
+    undefined = set(values.index[values.isna().any(axis=1)].get_level_values("category"))
     averaged = [category for category in categories if category not in undefined]
     per_seed = values.loc[averaged].groupby("method").mean()
     mean, std = (
@@ -104,6 +111,23 @@ def summarize(results: pd.DataFrame, name: str) -> Summary:
         for kind in ("mean", "std")
     )
     return Summary(METRICS[name], mean, std, tuple(averaged))
+
+
+def mean_metrics(results: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return the last row of every metric's table: its mean by method, then metric.
+
+    A category counts where every method has a value for every seed. What is undefined, and any
+    metric that is not known, is left out.
+
+    Args:
+        results: a tidy table, as `results.csv`.
+    """
+    means: dict[str, dict[str, float]] = {str(name): {} for name in results["method"].unique()}
+    found = set(results["metric"])
+    for name in (name for name in METRICS if name in found):
+        for method, value in summarize(results, name).mean.iloc[-1].dropna().items():
+            means[str(method)][name] = float(value)
+    return means
 
 
 def rows_of(summary: Summary, digits: int, marks: Marks = NO_MARKS) -> list[Row]:
