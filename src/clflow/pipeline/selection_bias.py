@@ -16,9 +16,10 @@ from clflow.data.images import ImageSource
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.errors import TrainingError
 from clflow.files import write_json
+from clflow.metrics.registry import named
 from clflow.pipeline.evaluate import Subject
 from clflow.pipeline.inputs import image_files, training_data, validation_anomalies
-from clflow.pipeline.measure import CategoryScores, Metrics, measure, protocol
+from clflow.pipeline.measure import CategoryScores, LabelledImages, Metrics, measure, protocol
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.train import failure_of
 from clflow.progress import say
@@ -70,9 +71,6 @@ class Watcher:
             )
 
 
-METRICS = ("image_auroc", "pixel_auroc", "aupro_30")
-# beside the gaps' metrics: what a choice of the step without test labels could go by
-OBSERVED = (*METRICS, "synthetic_image_auroc")
 PURPOSE = (
     "diagnostic: the best point is chosen with the test labels and is no result; the models and "
     "numbers of the study do not depend on it"
@@ -96,6 +94,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class _Images:
+    labelled: LabelledImages
     test: ImageSource
     validation: ImageSource
     synthetic: ImageSource
@@ -112,6 +111,7 @@ def observe(observed: Observed, seeds: Sequence[int]) -> None:
     subject = observed.subject
     manifest = subject.manifest
     images = _Images(
+        LabelledImages.read(manifest.test, subject.root),
         image_files(subject.root, manifest.test),
         image_files(subject.root, manifest.validation),
         validation_anomalies(subject.bank),
@@ -165,7 +165,7 @@ def _observe_seed(observed: Observed, images: _Images, seed: int) -> Curve:
     watcher.check_complete()
     category = subject.manifest.category
     check_same_model(detector, StudyPaths(subject.study).model(method.name, category, seed))
-    return Curve(points=tuple(watcher.points), gap=gaps(watcher.points, METRICS))
+    return Curve(points=tuple(watcher.points), gap=gaps(watcher.points, named("selection_bias")))
 
 
 def _measure(detector: Detector, images: _Images, observed: Observed) -> Metrics:
@@ -175,9 +175,10 @@ def _measure(detector: Detector, images: _Images, observed: Observed) -> Metrics
         detector.score(images.validation, workspace).image_scores,
         detector.score(images.synthetic, workspace).image_scores,
     )
-    subject = observed.subject
-    measured = measure(subject.manifest.test, scores, subject.root, observed.evaluate)
-    return {name: measured.metrics[name] for name in OBSERVED}
+    measured = measure(images.labelled, scores, observed.evaluate)
+    # beside the gaps' metrics: what a choice of the step without test labels could go by
+    followed = (*named("selection_bias"), *named("without_labels"))
+    return {name: measured.metrics[name] for name in followed}
 
 
 def _described(metrics: Metrics) -> str:

@@ -15,7 +15,7 @@ from clflow.report.scores import CategoryScores
 from clflow.report.settings import TabulateSettings
 from clflow.report.summary import OVERALL, UNDEFINED, Claim, Marks, Summary, summarize
 from clflow.report.tests import BY_CATEGORY, WILCOXON, comparison_table
-from clflow.study.runs import Run
+from clflow.study.runs import RunResult
 
 MARK = "†"
 CHANCE = 0.5
@@ -38,12 +38,12 @@ class Flag:
         return f"{MARK} {self.method} on {self.category}, {seeds}: {self.reason}."
 
 
-def flags_of(runs: Iterable[Run], scores: Mapping[str, CategoryScores]) -> tuple[Flag, ...]:
+def flags_of(runs: Iterable[RunResult], scores: Mapping[str, CategoryScores]) -> tuple[Flag, ...]:
     """Return the flags of all runs, in their order; seeds with one reason share a flag."""
     return tuple(flag for run in runs for flag in _flags(run, scores[run.category]))
 
 
-def _flags(run: Run, scores: CategoryScores) -> Iterator[Flag]:
+def _flags(run: RunResult, scores: CategoryScores) -> Iterator[Flag]:
     found = sorted(
         (reason, seed) for seed in run.seeds if (reason := _reason(run, seed, scores)) is not None
     )
@@ -51,7 +51,7 @@ def _flags(run: Run, scores: CategoryScores) -> Iterator[Flag]:
         yield Flag(run.category, run.method, tuple(seed for _, seed in group), reason)
 
 
-def _reason(run: Run, seed: int, scores: CategoryScores) -> str | None:
+def _reason(run: RunResult, seed: int, scores: CategoryScores) -> str | None:
     if seed in run.failed_seeds:
         return run.failures.get(seed, NO_RESULT).rstrip(".")
     values = scores.by_run[run.method, seed]
@@ -75,7 +75,7 @@ class Evidence:
 
 
 def gather_evidence(
-    runs: Sequence[Run],
+    runs: Sequence[RunResult],
     results: pd.DataFrame,
     scores: Mapping[str, CategoryScores],
     settings: TabulateSettings,
@@ -111,7 +111,7 @@ class Report:
 
     study: str
     dataset: str
-    runs: Sequence[Run]
+    runs: Sequence[RunResult]
     results: pd.DataFrame
     evidence: Evidence
     ours: Ours

@@ -9,7 +9,7 @@ import pandas as pd
 from clflow.errors import DataError
 from clflow.files import write_text
 from clflow.metrics.registry import METRICS
-from clflow.study.runs import Run, read_runs
+from clflow.study.runs import RunResult, read_runs
 
 COLUMNS = ("dataset", "category", "method", "seed", "metric", "value")
 _RUN = ["category", "method", "seed"]
@@ -26,7 +26,7 @@ def read_results(
     return tidy(read_runs(folder, categories, methods, seeds), seeds)
 
 
-def tidy(runs: Iterable[Run], seeds: Sequence[int]) -> pd.DataFrame:
+def tidy(runs: Iterable[RunResult], seeds: Sequence[int]) -> pd.DataFrame:
     """Return one row per run, seed and metric, in that order."""
     rows = [
         (run.dataset, run.category, run.method, seed, name, run.seeds[seed][name])

@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clflow.errors import DataError
+from clflow.metrics.registry import named
 from clflow.statistics.delong import placements
-from clflow.study.paths import INFLUENCED, influence_column
-from clflow.study.runs import Run
+from clflow.study.paths import influence_column
+from clflow.study.runs import RunResult
 
 IMAGE_COLUMNS = ["path", "label", "defect"]
 _REMEDY = "run `dvc repro`"
@@ -58,14 +59,14 @@ def score_file(folder: Path, method: str, category: str, seed: int) -> Path:
     return folder / category / method / f"seed-{seed}.parquet"
 
 
-def read_scores(folder: Path, runs: Iterable[Run]) -> dict[str, CategoryScores]:
+def read_scores(folder: Path, runs: Iterable[RunResult]) -> dict[str, CategoryScores]:
     """Read the test scores of all runs that did not fail, by category; `folder` is scores/<study>.
 
     Raises:
         DataError: a file is missing or malformed, holds other images than another one of its
             category, or does not give the image AUROC of its run.
     """
-    by_category: dict[str, list[Run]] = {}
+    by_category: dict[str, list[RunResult]] = {}
     for run in runs:
         by_category.setdefault(run.category, []).append(run)
     return {name: _read_category(folder, own) for name, own in by_category.items()}
@@ -107,7 +108,7 @@ def _run_of(column: str) -> tuple[str, int]:
     return method, int(seed)
 
 
-def _read_category(folder: Path, runs: Sequence[Run]) -> CategoryScores:
+def _read_category(folder: Path, runs: Sequence[RunResult]) -> CategoryScores:
     images: pd.DataFrame | None = None
     by_run, moves = {}, {}
     for run in runs:
@@ -117,7 +118,7 @@ def _read_category(folder: Path, runs: Sequence[Run]) -> CategoryScores:
             images = table[IMAGE_COLUMNS] if images is None else images
             _check_same_images(table[IMAGE_COLUMNS], images, path)
             by_run[run.method, seed] = table["score"].to_numpy(dtype=np.float64)
-            for metric in INFLUENCED:
+            for metric in named("influence"):
                 if influence_column(metric) in table:
                     found = table[influence_column(metric)].to_numpy(dtype=np.float64)
                     moves[run.method, seed, metric] = found

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from clflow.errors import DataError
-from clflow.files import atomic_folder, write_text
+from clflow.files import atomic_folder, write_json, write_text
 from clflow.metrics.registry import METRICS
 from clflow.report.evidence import Report, gather_evidence
 from clflow.report.latex import render_latex
@@ -18,7 +18,7 @@ from clflow.report.results import csv_text, tidy
 from clflow.report.scores import read_scores
 from clflow.report.settings import TabulateSettings
 from clflow.report.style import Diagram, draw
-from clflow.report.summary import Summary, summarize
+from clflow.report.summary import Summary, mean_metrics, summarize
 from clflow.report.tests import category_values, rankable
 from clflow.statistics.comparison import friedman, mean_ranks, nemenyi
 from clflow.study.paths import (
@@ -30,9 +30,11 @@ from clflow.study.paths import (
     RESULTS,
     TABLE_FILES,
 )
+from clflow.study.paths import METRICS as METRICS_FILE
 from clflow.study.runs import read_available_runs
 from clflow.study.settings import StudySettings
 
+_DIGITS = 6
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -71,7 +73,17 @@ def write_tables(
     }
     for name in TABLE_FILES:
         write_text(out / name, texts[name])
+    write_json(out / METRICS_FILE, metric_numbers(report))
     return report
+
+
+def metric_numbers(report: Report) -> dict[str, dict[str, float]]:
+    """Return the means that the tables show by method and metric, without what is undefined."""
+    means = mean_metrics(report.results)
+    return {
+        method: {name: round(own[name], _DIGITS) for name in report.settings.metrics if name in own}
+        for method, own in means.items()
+    }
 
 
 def read_report(

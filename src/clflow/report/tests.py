@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clflow.errors import DataError
-from clflow.metrics.registry import METRICS
+from clflow.metrics.registry import METRICS, named
 from clflow.report.intervals import RESAMPLED
-from clflow.report.scores import INFLUENCED, CategoryScores
+from clflow.report.scores import CategoryScores
 from clflow.report.settings import TabulateSettings
 from clflow.report.summary import OVERALL, Summary, summarize
 from clflow.statistics.comparison import (
@@ -78,7 +78,7 @@ def category_tests(
         place = Comparison(results["dataset"].iloc[0], category, metric, "", n=len(own.labels))
         if metric == RESAMPLED:
             yield from _delong(place, own, methods, seeds)
-        elif metric in INFLUENCED:
+        elif metric in named("influence"):
             values = results[(results["category"] == category) & (results["metric"] == metric)]
             means = values.groupby("method")["value"].mean().to_dict()
             yield from _jackknife(place, own, methods, seeds, means)
