@@ -63,14 +63,8 @@ def test_a_result_of_before_has_a_dash(margin: str, tmp_path: Path) -> None:
     settings = TabulateSettings(metrics=("image_auroc", margin))
     report = write_tables(study, sources, settings, tmp_path)
     assert report.evidence.flags == ()
-    (row,) = (
-        line
-        for line in (tmp_path / "summary.md")
-        .read_text()
-        .partition("## Image margin")[2]
-        .split("\n")
-        if line.startswith("| a ")
-    )
+    below = (tmp_path / "summary.md").read_text().partition("## Image margin")[2]
+    row = next(line for line in below.split("\n") if line.startswith("| a "))
     assert [cell.strip() for cell in row.strip("|").split("|")] == ["a", "–", "0.500"]
     assert json.loads((tmp_path / METRICS_FILE).read_text()) == {
         "x": {"image_auroc": 0.75},

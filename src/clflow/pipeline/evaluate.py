@@ -30,6 +30,7 @@ from clflow.pipeline.measure import (
     protocol,
 )
 from clflow.pipeline.overlays import write_overlays
+from clflow.pipeline.plots import Plots, seed_plots, write_plots
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.train import failure_of, load_run, run_notes
 from clflow.progress import say
@@ -55,10 +56,11 @@ class _Found:
 
     scores: CategoryScores
     metrics: Metrics
+    plots: Plots
 
 
 def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings) -> None:
-    """Write scores and curves (Parquet), metrics (JSON) and pictures, these of the first model.
+    """Write scores and curves (Parquet), metrics (JSON), plots (CSV), pictures of the first model.
 
     What is there of an earlier evaluation is removed first: a seed may have failed since.
     """
@@ -68,6 +70,7 @@ def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings)
     images = LabelledImages.read(subject.manifest.test, subject.root)
     metrics: dict[int, Metrics] = {}
     failures: dict[int, str] = {}
+    plots: list[Plots] = []
     rules: dict[str, str] = {}
     for seed in seeds:
         found = _evaluate_seed(subject, images, seed, settings)
@@ -75,9 +78,11 @@ def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings)
             metrics[seed], failures[seed] = no_metrics(), found
             continue
         metrics[seed] = found.metrics
+        plots.append(found.plots)
         if not rules:
             _write_pictures(subject, images, found, settings)
             rules = protocol(settings, found.scores.test.anomaly_maps.shape[1:])
+    write_plots(StudyPaths(subject.study).plots(method, category), plots)
     if not rules:
         _write_reasons(subject, failures)
     result = _result(subject, images, metrics, rules, failures)
@@ -119,7 +124,8 @@ def _evaluate_seed(
     say(f"{label}: {_headline(measured.metrics)}")
     if measured.aupimo.undefined:
         say(f"AUPIMO is left empty: {measured.aupimo.undefined}")
-    return _Found(scores, measured.metrics)
+    labels = np.array([record.label for record in images.records])
+    return _Found(scores, measured.metrics, seed_plots(seed, labels, scores, measured.curves))
 
 
 def _score(detector: Detector, subject: Subject) -> CategoryScores:
