@@ -19,11 +19,11 @@ from clflow.detectors.registry import Method
 from clflow.errors import DataError, StorageError, TrainingError
 from clflow.files import sha256_of
 from clflow.metrics.registry import METRICS
-from clflow.pipeline.evaluate import Subject, evaluate
+from clflow.pipeline.evaluate import CategoryFigures, evaluate
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.train import Run, failure_of, run_notes, train_seeds
 from clflow.report.curves import left_out, read_method
-from clflow.report.figures import Subject as Figures
+from clflow.report.figures import CategoryFigures as Figures
 from clflow.report.figures import write_figures
 from clflow.report.settings import TabulateSettings
 from clflow.report.tables import Sources, write_tables
@@ -44,7 +44,7 @@ PLAIN = replace(BRIGHT, name="plain", notes="nothing")
 class Study:
     """One category, and methods that train and are evaluated in the working directory."""
 
-    subject: Subject
+    subject: CategoryFigures
 
     def train(self, method: Method = BRIGHT) -> dict[int, float]:
         subject = self.subject
@@ -109,7 +109,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     manifest = build_manifest(ROOT, "widget", "mvtec_ad", PrepareSettings()).manifest
     Path("bank/validation").mkdir(parents=True)
     Path("bank/validation", MANIFEST).touch()
-    return Study(Subject("small", "mine", BRIGHT, manifest, ROOT, Path("bank"), "bank"))
+    return Study(CategoryFigures("small", "mine", BRIGHT, manifest, ROOT, Path("bank"), "bank"))
 
 
 def test_a_diverged_training_is_recorded_and_the_other_seeds_go_on(

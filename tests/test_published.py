@@ -15,7 +15,7 @@ from clflow.report.evidence import Report
 from clflow.report.literature import SOURCES, load_published, values_of
 from clflow.report.remarks import SHOWN_CATEGORIES
 from clflow.report.settings import TabulateSettings
-from clflow.report.tables import Sources, read_report, write_tables
+from clflow.report.tables import Sources, read_study, write_tables
 from clflow.study.settings import StudySettings
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro_30")
@@ -43,7 +43,7 @@ def write_study(
 
 
 def report_of(folder: Path, categories: list[str], **changes: Any) -> Report:
-    return read_report(*write_study(folder, categories, **changes), SETTINGS, TRAIN)
+    return read_study(*write_study(folder, categories, **changes), SETTINGS, TRAIN)
 
 
 def texts_of(folder: Path, categories: list[str], **changes: Any) -> tuple[str, str]:
@@ -185,7 +185,7 @@ def test_reasons_tell_methods_apart(tmp_path: Path) -> None:
 
 
 def test_settings_that_are_not_stated_are_called_so(tmp_path: Path) -> None:
-    report = read_report(*write_study(tmp_path, ["bottle"]), SETTINGS)
+    report = read_study(*write_study(tmp_path, ["bottle"]), SETTINGS)
     own = pick(report.published, published="PaDiM (xiahaifeng1995)")
     assert own["reason"].str.startswith("backbone wide_resnet50_2, ours not stated; ").all()
 
@@ -238,7 +238,7 @@ def test_the_same_network_differs_in_less(
     write_run(sources.results, "nsa", categories[0], {0: {"image_auroc": 0.9}}, dataset=dataset)
     write_scores(sources.scores, "nsa", categories[0], 0, scores_of(0.9))
     train = TRAIN | {"nsa": {"image_size": 256}}
-    table = read_report(study, sources, SETTINGS, train).published
+    table = read_study(study, sources, SETTINGS, train).published
     own = pick(table, published="NSA (logistic)", metric="image_auroc")
     reasons = dict(zip(own["method"], own["reason"], strict=True))
     assert reasons["nsa"] == (
@@ -246,7 +246,7 @@ def test_the_same_network_differs_in_less(
         f"train on all and shrink by Lanczos{lists}"
     )
     assert reasons["x"].startswith("backbone resnet18, ours efficientnet_lite0; an encoder-decoder")
-    small = read_report(study, sources, SETTINGS, TRAIN | {"nsa": {"image_size": 128}}).published
+    small = read_study(study, sources, SETTINGS, TRAIN | {"nsa": {"image_size": 128}}).published
     own = pick(small, published="NSA (logistic)", metric="image_auroc", method="nsa")
     assert own["reason"].str.startswith("input size 256, ours 128; ours holds out").all()
 
@@ -277,10 +277,10 @@ def test_many_categories_are_in_the_file_and_their_mean_in_the_summary(tmp_path:
 def test_chosen_methods_alone_are_shown(tmp_path: Path) -> None:
     study, sources = write_study(tmp_path, ["bottle"])
     chosen = SETTINGS.model_copy(update={"published": ("PaDiM",)})
-    labels = set(read_report(study, sources, chosen).published["published"])
+    labels = set(read_study(study, sources, chosen).published["published"])
     assert labels == {"PaDiM (quoted by NSA)", "PaDiM (xiahaifeng1995)"}
     none = SETTINGS.model_copy(update={"published": ()})
-    assert read_report(study, sources, none).published.empty
+    assert read_study(study, sources, none).published.empty
 
 
 @pytest.mark.parametrize(

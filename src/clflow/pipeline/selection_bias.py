@@ -25,7 +25,13 @@ from clflow.pipeline.train import failure_of
 from clflow.progress import say
 from clflow.settings import parse
 from clflow.study.paths import FEATURES, StudyPaths
-from clflow.study.selection_bias import Curve, Measured, Point, SelectionBiasReport, gaps
+from clflow.study.selection_bias import (
+    CurvePoint,
+    Measured,
+    SelectionBiasReport,
+    TrainingCurve,
+    gaps,
+)
 
 
 def observed_steps(total: int, points: int) -> tuple[int, ...]:
@@ -49,12 +55,12 @@ class Watcher:
 
     steps: Sequence[int]
     measure: Callable[[int], Measured]
-    points: list[Point] = field(default_factory=list)
+    points: list[CurvePoint] = field(default_factory=list)
 
     def __call__(self, step: int) -> None:
         """Measure if it is time to."""
         if step in self.steps:
-            self.points.append(Point(step=step, metrics=dict(self.measure(step))))
+            self.points.append(CurvePoint(step=step, metrics=dict(self.measure(step))))
 
     def check_complete(self) -> None:
         """Refuse a training that was not seen at all the steps.
@@ -147,7 +153,7 @@ def _protocol(observed: Observed) -> dict[str, str]:
     return {"purpose": PURPOSE} | {name: rules[name] for name in ("scores", "masks", "aupro")}
 
 
-def _observe_seed(observed: Observed, images: _Images, seed: int) -> Curve:
+def _observe_seed(observed: Observed, images: _Images, seed: int) -> TrainingCurve:
     subject, method = observed.subject, observed.subject.method
     settings = parse(method.settings_model, observed.settings, f"train.{method.name}")
     detector = method.detector_class()(settings)
@@ -165,7 +171,9 @@ def _observe_seed(observed: Observed, images: _Images, seed: int) -> Curve:
     watcher.check_complete()
     category = subject.manifest.category
     check_same_model(detector, StudyPaths(subject.study).model(method.name, category, seed))
-    return Curve(points=tuple(watcher.points), gap=gaps(watcher.points, named("selection_bias")))
+    return TrainingCurve(
+        points=tuple(watcher.points), gap=gaps(watcher.points, named("selection_bias"))
+    )
 
 
 def _measure(detector: Detector, images: _Images, observed: Observed) -> Metrics:

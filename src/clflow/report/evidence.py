@@ -11,7 +11,7 @@ import pandas as pd
 
 from clflow.report.intervals import RESAMPLED, interval_table
 from clflow.report.published import Ours
-from clflow.report.scores import CategoryScores
+from clflow.report.scores import ScoreTable
 from clflow.report.settings import TabulateSettings
 from clflow.report.summary import OVERALL, UNDEFINED, Claim, Marks, Summary, summarize
 from clflow.report.tests import BY_CATEGORY, WILCOXON, comparison_table
@@ -38,12 +38,12 @@ class Flag:
         return f"{MARK} {self.method} on {self.category}, {seeds}: {self.reason}."
 
 
-def flags_of(runs: Iterable[RunResult], scores: Mapping[str, CategoryScores]) -> tuple[Flag, ...]:
+def flags_of(runs: Iterable[RunResult], scores: Mapping[str, ScoreTable]) -> tuple[Flag, ...]:
     """Return the flags of all runs, in their order; seeds with one reason share a flag."""
     return tuple(flag for run in runs for flag in _flags(run, scores[run.category]))
 
 
-def _flags(run: RunResult, scores: CategoryScores) -> Iterator[Flag]:
+def _flags(run: RunResult, scores: ScoreTable) -> Iterator[Flag]:
     found = sorted(
         (reason, seed) for seed in run.seeds if (reason := _reason(run, seed, scores)) is not None
     )
@@ -51,7 +51,7 @@ def _flags(run: RunResult, scores: CategoryScores) -> Iterator[Flag]:
         yield Flag(run.category, run.method, tuple(seed for _, seed in group), reason)
 
 
-def _reason(run: RunResult, seed: int, scores: CategoryScores) -> str | None:
+def _reason(run: RunResult, seed: int, scores: ScoreTable) -> str | None:
     if seed in run.failed_seeds:
         return run.failures.get(seed, NO_RESULT).rstrip(".")
     values = scores.by_run[run.method, seed]
@@ -66,7 +66,7 @@ def _reason(run: RunResult, seed: int, scores: CategoryScores) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Findings:
     """Tables of intervals and tests, and the flags of failed and degenerate runs."""
 
     intervals: pd.DataFrame
@@ -77,11 +77,11 @@ class Evidence:
 def gather_evidence(
     runs: Sequence[RunResult],
     results: pd.DataFrame,
-    scores: Mapping[str, CategoryScores],
+    scores: Mapping[str, ScoreTable],
     settings: TabulateSettings,
-) -> Evidence:
+) -> Findings:
     """Return intervals, tests and flags of a study from its tidy table and raw scores."""
-    return Evidence(
+    return Findings(
         interval_table(results, scores, settings),
         comparison_table(results, scores, settings),
         flags_of(runs, scores),
@@ -113,7 +113,7 @@ class Report:
     dataset: str
     runs: Sequence[RunResult]
     results: pd.DataFrame
-    evidence: Evidence
+    evidence: Findings
     ours: Ours
     published: pd.DataFrame
     settings: TabulateSettings

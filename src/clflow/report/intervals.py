@@ -7,7 +7,7 @@ import pandas as pd
 
 from clflow.files import digest_of
 from clflow.metrics.registry import METRICS
-from clflow.report.scores import CategoryScores
+from clflow.report.scores import ScoreTable
 from clflow.report.settings import TabulateSettings
 from clflow.report.summary import OVERALL, Summary, summarize
 from clflow.statistics.bootstrap import draw_resamples, percentile_interval, resampled_auroc
@@ -20,7 +20,7 @@ Samples = dict[tuple[str, str], Values]
 
 
 def interval_table(
-    results: pd.DataFrame, scores: Mapping[str, CategoryScores], settings: TabulateSettings
+    results: pd.DataFrame, scores: Mapping[str, ScoreTable], settings: TabulateSettings
 ) -> pd.DataFrame:
     """Return a row per metric, category and method, and one of the mean over categories.
 
@@ -37,7 +37,7 @@ def interval_table(
 def _rows(
     results: pd.DataFrame,
     summary: Summary,
-    scores: Mapping[str, CategoryScores],
+    scores: Mapping[str, ScoreTable],
     settings: TabulateSettings,
 ) -> Iterator[tuple[object, ...]]:
     dataset, seeds = results["dataset"].iloc[0], [int(seed) for seed in results["seed"].unique()]
@@ -59,7 +59,7 @@ def _rows(
 
 def _resample(
     dataset: str,
-    scores: Mapping[str, CategoryScores],
+    scores: Mapping[str, ScoreTable],
     summary: Summary,
     seeds: Sequence[int],
     count: int,

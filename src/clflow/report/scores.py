@@ -22,7 +22,7 @@ _TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class CategoryScores:
+class ScoreTable:
     """Test images [N: path, label, defect] and their scores [N] by method and seed.
 
     `moves` are influences [N] on metrics by method, seed and metric, NaN for images that have no
@@ -59,7 +59,7 @@ def score_file(folder: Path, method: str, category: str, seed: int) -> Path:
     return folder / category / method / f"seed-{seed}.parquet"
 
 
-def read_scores(folder: Path, runs: Iterable[RunResult]) -> dict[str, CategoryScores]:
+def read_scores(folder: Path, runs: Iterable[RunResult]) -> dict[str, ScoreTable]:
     """Read the test scores of all runs that did not fail, by category; `folder` is scores/<study>.
 
     Raises:
@@ -72,7 +72,7 @@ def read_scores(folder: Path, runs: Iterable[RunResult]) -> dict[str, CategorySc
     return {name: _read_category(folder, own) for name, own in by_category.items()}
 
 
-def saved_scores(scores: Mapping[str, CategoryScores]) -> dict[str, str]:
+def saved_scores(scores: Mapping[str, ScoreTable]) -> dict[str, str]:
     """Return a CSV text per category: path, label, defect and a column `method/seed` per run.
 
     Digits are those of 32-bit floats, which detectors give: order and ties are kept.
@@ -80,7 +80,7 @@ def saved_scores(scores: Mapping[str, CategoryScores]) -> dict[str, str]:
     return {name: _csv(own) for name, own in scores.items()}
 
 
-def load_saved_scores(path: Path) -> CategoryScores:
+def load_saved_scores(path: Path) -> ScoreTable:
     """Read the scores of a category back from the CSV file of a saved study.
 
     Raises:
@@ -94,10 +94,10 @@ def load_saved_scores(path: Path) -> CategoryScores:
         raise DataError(
             f"cannot read saved scores {path}: {error}; save the study again"
         ) from error
-    return CategoryScores(images, by_run)
+    return ScoreTable(images, by_run)
 
 
-def _csv(scores: CategoryScores) -> str:
+def _csv(scores: ScoreTable) -> str:
     columns = {f"{method}/{seed}": values for (method, seed), values in scores.by_run.items()}
     runs = pd.DataFrame(columns, index=scores.images.index).astype(np.float32)
     return pd.concat([scores.images, runs], axis=1).to_csv(index=False, lineterminator="\n")
@@ -108,7 +108,7 @@ def _run_of(column: str) -> tuple[str, int]:
     return method, int(seed)
 
 
-def _read_category(folder: Path, runs: Sequence[RunResult]) -> CategoryScores:
+def _read_category(folder: Path, runs: Sequence[RunResult]) -> ScoreTable:
     images: pd.DataFrame | None = None
     by_run, moves = {}, {}
     for run in runs:
@@ -124,7 +124,7 @@ def _read_category(folder: Path, runs: Sequence[RunResult]) -> CategoryScores:
                     moves[run.method, seed, metric] = found
             _check_auroc(table, run.seeds[seed]["image_auroc"], path)
     nothing = pd.DataFrame(columns=IMAGE_COLUMNS)
-    return CategoryScores(nothing if images is None else images, by_run, moves)
+    return ScoreTable(nothing if images is None else images, by_run, moves)
 
 
 def _read_file(path: Path) -> pd.DataFrame:

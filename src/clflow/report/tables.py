@@ -62,7 +62,7 @@ def write_tables(
         DataError: all runs are missing, or one is malformed, of another data set, or does not fit
             its raw scores.
     """
-    report = read_report(study, sources, settings, train)
+    report = read_study(study, sources, settings, train)
     texts = {
         RESULTS: csv_text(report.results),
         INTERVALS: csv_text(report.evidence.intervals),
@@ -86,7 +86,7 @@ def metric_numbers(report: Report) -> dict[str, dict[str, float]]:
     }
 
 
-def read_report(
+def read_study(
     study: StudySettings,
     sources: Sources,
     settings: TabulateSettings,
