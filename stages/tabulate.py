@@ -3,8 +3,9 @@
 import typer
 
 from clflow.pipeline.stage import stage
+from clflow.report.ranks import write_ranks
 from clflow.report.settings import TabulateSettings
-from clflow.report.tables import Sources, write_ranks, write_tables
+from clflow.report.tables import Sources, write_tables
 from clflow.settings import parse, section
 from clflow.study.paths import TABLES, StudyPaths
 from clflow.tracking.live import track_tables

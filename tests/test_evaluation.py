@@ -27,7 +27,7 @@ from clflow.pipeline.plots import PLOTS
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.train import Run, train_seeds
 from clflow.report.evidence import flags_of
-from clflow.report.scores import read_scores
+from clflow.report.results import read_scores
 from clflow.study.paths import StudyPaths
 from clflow.study.runs import read_runs
 from clflow.synthesis.rows import MANIFEST, BankRow, Origin, to_line

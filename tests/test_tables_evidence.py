@@ -16,10 +16,8 @@ from run_files import (
 )
 
 from clflow.errors import DataError
-from clflow.report.evidence import Flag, Report, marks_of
-from clflow.report.intervals import COLUMNS
-from clflow.report.results import csv_text
-from clflow.report.scores import load_saved_scores, score_file
+from clflow.report.evidence import COLUMNS, Flag, Report, marks_of
+from clflow.report.results import csv_text, load_saved_scores, score_file
 from clflow.report.settings import TabulateSettings
 from clflow.report.summary import OVERALL, Claim
 from clflow.report.tables import Sources, read_study, write_tables

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from run_files import write_full_study
 
+from clflow.report.ranks import RANKS, Diagram, draw, write_ranks
 from clflow.report.settings import TabulateSettings
-from clflow.report.style import Diagram, draw
-from clflow.report.tables import RANKS, read_study, write_ranks
+from clflow.report.tables import read_study
 
 SETTINGS = TabulateSettings(metrics=("image_auroc", "threshold"), resamples=100)
 

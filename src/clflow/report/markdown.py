@@ -7,7 +7,6 @@ import pandas as pd
 
 from clflow.metrics.registry import METRICS, named
 from clflow.report.evidence import MARK, Diagnosis, Report, interval_cells
-from clflow.report.intervals import RESAMPLED
 from clflow.report.remarks import (
     LEAD,
     TITLE,
@@ -19,7 +18,7 @@ from clflow.report.remarks import (
     words,
 )
 from clflow.report.remarks import remarks as published_remarks
-from clflow.report.summary import UNDEFINED, Cell, Summary, oriented, rows_of, summarize
+from clflow.report.summary import RESAMPLED, UNDEFINED, Cell, Summary, oriented, rows_of, summarize
 from clflow.report.tests import BY_CATEGORY, FRIEDMAN, WILCOXON
 
 

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from clflow.metrics.registry import METRICS
 from clflow.report.evidence import MARK, Report
-from clflow.report.intervals import RESAMPLED
 from clflow.report.literature import UNVERIFIED
 from clflow.report.settings import TabulateSettings
-from clflow.report.summary import OVERALL, UNDEFINED, Summary, cell_text, summarize
+from clflow.report.summary import OVERALL, RESAMPLED, UNDEFINED, Summary, cell_text, summarize
 from clflow.study.runs import RunResult
 
 

@@ -35,6 +35,8 @@ NO_MARKS = Marks()
 UNDEFINED = "–"
 # The category of what is over all of them: no category has this name.
 OVERALL = ""
+# the metric that has intervals: it alone is made of one score per image
+RESAMPLED = "image_auroc"
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from clflow.errors import DataError
 from clflow.metrics.registry import METRICS, named
-from clflow.report.intervals import RESAMPLED
-from clflow.report.scores import ScoreTable
+from clflow.report.results import ScoreTable
 from clflow.report.settings import TabulateSettings
-from clflow.report.summary import OVERALL, Summary, summarize
+from clflow.report.summary import OVERALL, RESAMPLED, Summary, summarize
 from clflow.statistics.comparison import (
     Nemenyi,
     friedman,
