@@ -16,7 +16,7 @@ from run_files import (
 )
 
 from clflow.errors import DataError
-from clflow.report.evidence import COLUMNS, Flag, Report, marks_of
+from clflow.report.evidence import INTERVAL_COLUMNS, Flag, Report, marks_of
 from clflow.report.results import csv_text, load_saved_scores, score_file
 from clflow.report.settings import TabulateSettings
 from clflow.report.summary import OVERALL, Claim
@@ -64,7 +64,7 @@ def text_of(report: Report, study: StudySettings, sources: Sources, out: Path) -
 
 def test_intervals_hold_the_mean_and_say_of_how_many_seeds(folder: Path) -> None:
     table = report_of(folder, VALUES).evidence.intervals
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == INTERVAL_COLUMNS
     own = pick(table, metric="image_auroc")
     assert own["category"].tolist() == ["a", "a", "b", "b", OVERALL, OVERALL]
     assert own["mean"].tolist() == pytest.approx([0.625, 0.98, 0.85, 0.875, 0.7375, 0.9275])

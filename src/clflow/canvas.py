@@ -100,7 +100,7 @@ def boxed(cell: Picture, boxes: Iterable[Box], shape: tuple[int, int]) -> Pictur
 def outlined(cell: Picture, mask: NDArray[np.bool_]) -> Picture:
     """Return a cell with a line drawn around a mask [H, W], outside of what it marks."""
     small = resize_mask(mask, CELL, CELL).astype(np.uint8)
-    around = cv2.dilate(small, np.ones((3, 3), np.uint8))
+    around = np.asarray(cv2.dilate(small, np.ones((3, 3), np.uint8)), np.uint8)
     return _contoured(cell, around, cv2.RETR_CCOMP, cv2.LINE_8)
 
 

@@ -1,4 +1,4 @@
-"""Files: digests, writing whole or not at all, reading JSON back as the model it was written as."""
+"""Reading back a stage's JSON file, checked against the model it was written from."""
 
 import errno
 import hashlib
