@@ -19,12 +19,11 @@ from clflow.detectors.registry import Method
 from clflow.errors import DataError, StorageError, TrainingError
 from clflow.files import sha256_of
 from clflow.metrics.registry import METRICS
-from clflow.pipeline.evaluate import CategoryFigures, evaluate
+from clflow.pipeline.evaluate import Subject, evaluate
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.train import Run, failure_of, run_notes, train_seeds
 from clflow.report.curves import left_out, read_method
-from clflow.report.figures import CategoryFigures as Figures
-from clflow.report.figures import write_figures
+from clflow.report.figures import CategoryFigures, write_figures
 from clflow.report.settings import TabulateSettings
 from clflow.report.tables import Sources, write_tables
 from clflow.study.paths import RUNS, StudyPaths
@@ -44,7 +43,7 @@ PLAIN = replace(BRIGHT, name="plain", notes="nothing")
 class Study:
     """One category, and methods that train and are evaluated in the working directory."""
 
-    subject: CategoryFigures
+    subject: Subject
 
     def train(self, method: Method = BRIGHT) -> dict[int, float]:
         subject = self.subject
@@ -109,7 +108,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     manifest = build_manifest(ROOT, "widget", "mvtec_ad", PrepareSettings()).manifest
     Path("bank/validation").mkdir(parents=True)
     Path("bank/validation", MANIFEST).touch()
-    return Study(CategoryFigures("small", "mine", BRIGHT, manifest, ROOT, Path("bank"), "bank"))
+    return Study(Subject("small", "mine", BRIGHT, manifest, ROOT, Path("bank"), "bank"))
 
 
 def test_a_diverged_training_is_recorded_and_the_other_seeds_go_on(
@@ -264,6 +263,6 @@ def test_figures_leave_a_failed_seed_out_and_say_so(study: Study, tmp_path: Path
         assert left_out(methods, SEEDS) == [
             f"no scores of bright, {seeds}: left out of the figures"
         ]
-        write_figures(Figures("widget", SEEDS, methods, 0.95), tmp_path / "out", ("svg",))
+        write_figures(CategoryFigures("widget", SEEDS, methods, 0.95), tmp_path / "out", ("svg",))
         drawn = re.sub("<[^>]+>", "", (tmp_path / "out/roc.svg").read_text())
         assert ("2 of 3 seeds" if failing == (1,) else "bright: no scores") in drawn
