@@ -26,7 +26,7 @@ from clflow.detectors.registry import find_method
 from clflow.device import prepare_torch, worker_count
 from clflow.metrics.image import image_metrics
 from clflow.pipeline.inputs import image_files, training_data, validation_anomalies
-from clflow.pipeline.measure import CategoryScores, measure
+from clflow.pipeline.measure import CategoryScores, LabelledImages, measure
 from clflow.pipeline.params import load_params, load_study
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.report.summary import cell_text
@@ -75,7 +75,8 @@ class Trial:
         kinds = {kind: self._synthetic(detector, kind) for kind in GENERATORS}
         test = detector.score(image_files(self.root, self.manifest.test), WORKSPACE)
         scores = CategoryScores(test, good.image_scores, kinds["nsa"])
-        metrics = measure(self.manifest.test, scores, self.root, EvaluateSettings()).metrics
+        images = LabelledImages.read(self.manifest.test, self.root)
+        metrics = measure(images, scores, EvaluateSettings()).metrics
         found = {kind: _auroc(good.image_scores, scores) for kind, scores in kinds.items()}
         return {
             "category": self.manifest.category,

@@ -6,7 +6,7 @@ from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.stage import stage
 from clflow.progress import say
 from clflow.report.curves import left_out, read_method
-from clflow.report.figures import Subject, write_figures
+from clflow.report.figures import CategoryFigures, write_figures
 from clflow.report.settings import FiguresSettings
 from clflow.study.paths import StudyPaths
 from clflow.tracking.live import track_figures
@@ -23,7 +23,7 @@ def main(category: str) -> None:
         )
         for remark in left_out(methods, study.seeds):
             say(f"{category}: {remark}")
-        subject = Subject(category, study.seeds, methods, evaluated.threshold_quantile)
+        subject = CategoryFigures(category, study.seeds, methods, evaluated.threshold_quantile)
         folder = StudyPaths(study.name).figures(category)
         names = write_figures(subject, folder, settings.formats)
         say(f"{category}: {', '.join(names)} in {folder}")

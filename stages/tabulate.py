@@ -3,7 +3,8 @@
 import typer
 
 from clflow.pipeline.stage import stage
-from clflow.report.tables import Sources, write_ranks, write_tables
+from clflow.report.ranks import write_ranks
+from clflow.report.tables import Sources, write_tables
 from clflow.study.paths import TABLES, StudyPaths
 from clflow.tracking.live import track_tables
 

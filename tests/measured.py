@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clflow.files import write_json
 from clflow.study.cost import CostReport
-from clflow.study.selection_bias import Curve, Point, SelectionBiasReport, gaps
+from clflow.study.selection_bias import CurvePoint, SelectionBiasReport, TrainingCurve, gaps
 
 
 def write_cost(folder: Path, method: str, batches: Sequence[int] = (1, 16)) -> Path:
@@ -51,8 +51,8 @@ def write_selection_bias(
     """Write metrics after each point, by seed, into `folder`, results/selection_bias/<study>."""
     seeds = {}
     for seed, values in enumerate(curves):
-        points = tuple(Point(step=i + 1, metrics=dict(own)) for i, own in enumerate(values))
-        seeds[seed] = Curve(points=points, gap=gaps(points, values[0]))
+        points = tuple(CurvePoint(step=i + 1, metrics=dict(own)) for i, own in enumerate(values))
+        seeds[seed] = TrainingCurve(points=points, gap=gaps(points, values[0]))
     report = SelectionBiasReport(
         study=folder.name,
         dataset="own",

@@ -9,8 +9,7 @@ import pandas as pd
 
 from clflow.files import write_json
 from clflow.metrics.registry import METRICS
-from clflow.report.results import read_results
-from clflow.report.scores import score_file
+from clflow.report.results import read_results, score_file
 from clflow.report.tables import Sources
 from clflow.study.settings import StudySettings
 

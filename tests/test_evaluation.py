@@ -23,10 +23,11 @@ from clflow.errors import StorageError
 from clflow.metrics.registry import METRICS
 from clflow.pipeline.evaluate import Subject, evaluate
 from clflow.pipeline.measure import CURVE_POINTS
+from clflow.pipeline.plots import PLOTS
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.train import Run, train_seeds
 from clflow.report.evidence import flags_of
-from clflow.report.scores import read_scores
+from clflow.report.results import read_scores
 from clflow.study.paths import StudyPaths
 from clflow.study.runs import read_runs
 from clflow.synthesis.rows import MANIFEST, BankRow, Origin, to_line
@@ -153,6 +154,37 @@ def test_score_files_hold_the_aupimo_of_each_anomalous_image(
     assert values.between(0.5, 1).all()
     assert run.seeds[0]["aupimo"] == pytest.approx(values.mean())
     assert "left empty" not in capsys.readouterr().out
+
+
+def test_plots_hold_the_curves_and_scores_of_every_seed(subject: Subject) -> None:
+    evaluate(subject, (0, 3), INPUT)
+    folder = StudyPaths("small").plots("bright", "widget")
+    roc, pro, scores = (pd.read_csv(folder / name) for name in PLOTS)
+    assert {path.name for path in folder.iterdir()} == PLOTS.keys()
+    raw = pd.read_parquet("scores/small/widget/bright/seed-3.parquet")
+    own = scores[scores["seed"] == 3]
+    assert own["score"].to_numpy() == pytest.approx(raw["score"].to_numpy(), rel=1e-5)
+    expected = raw["split"].map({"validation": "held-out good", "synthetic": "synthetic"})
+    labels = raw["label"].map({0: "good", 1: "anomalous"})
+    assert own["kind"].tolist() == expected.fillna(labels).tolist()
+    for table, hit in ((roc, "tpr"), (pro, "pro")):
+        assert list(table) == ["fpr", hit, "seed"]
+        for seed in (0, 3):
+            curve = table[table["seed"] == seed]
+            assert len(curve) <= CURVE_POINTS
+            assert curve.iloc[[0, -1]][["fpr", hit]].to_numpy().tolist() == [[0, 0], [1, 1]]
+            assert (curve[["fpr", hit]].diff().dropna() >= 0).all(axis=None)
+    # all anomalous images score higher: the area is that of the result
+    assert np.trapezoid(roc[roc["seed"] == 0]["tpr"], roc[roc["seed"] == 0]["fpr"]) == 1
+
+
+def test_plots_without_a_value_have_columns_alone(breakable: Subject) -> None:
+    for seed in (0, 3):
+        BrokenDetector.broken[f"seed-{seed}"] = (("anomaly_maps",), math.nan)
+    evaluated(breakable)
+    folder = StudyPaths("small").plots("bright", "widget")
+    headers = [(folder / name).read_text() for name in PLOTS]
+    assert headers == ["fpr,tpr,seed\n", "fpr,pro,seed\n", "score,kind,seed\n"]
 
 
 def test_curve_files_hold_the_curves_of_the_metrics(subject: Subject) -> None:

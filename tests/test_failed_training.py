@@ -23,8 +23,7 @@ from clflow.pipeline.evaluate import Subject, evaluate
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.train import Run, failure_of, run_notes, train_seeds
 from clflow.report.curves import left_out, read_method
-from clflow.report.figures import Subject as Figures
-from clflow.report.figures import write_figures
+from clflow.report.figures import CategoryFigures, write_figures
 from clflow.report.settings import TabulateSettings
 from clflow.report.tables import Sources, write_tables
 from clflow.study.paths import RUNS, StudyPaths
@@ -264,6 +263,6 @@ def test_figures_leave_a_failed_seed_out_and_say_so(study: Study, tmp_path: Path
         assert left_out(methods, SEEDS) == [
             f"no scores of bright, {seeds}: left out of the figures"
         ]
-        write_figures(Figures("widget", SEEDS, methods, 0.95), tmp_path / "out", ("svg",))
+        write_figures(CategoryFigures("widget", SEEDS, methods, 0.95), tmp_path / "out", ("svg",))
         drawn = re.sub("<[^>]+>", "", (tmp_path / "out/roc.svg").read_text())
         assert ("2 of 3 seeds" if failing == (1,) else "bright: no scores") in drawn

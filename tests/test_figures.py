@@ -17,7 +17,7 @@ from score_folder import random_scores, write_curves, write_scores
 from clflow.errors import DataError
 from clflow.metrics.threshold import threshold_from_good
 from clflow.report.curves import read_method
-from clflow.report.figures import Subject, score_panels, write_figures
+from clflow.report.figures import CategoryFigures, score_panels, write_figures
 from clflow.report.settings import FiguresSettings
 from clflow.report.style import line_look
 
@@ -27,9 +27,9 @@ BOTH = ("svg", "png")
 
 def subject(
     root: Path, methods: Sequence[str] = ("bad", "good"), quantile: float = 0.95
-) -> Subject:
+) -> CategoryFigures:
     read = [read_method(root / name, name, place, SEEDS) for place, name in enumerate(methods)]
-    return Subject("bolt", SEEDS, tuple(read), quantile)
+    return CategoryFigures("bolt", SEEDS, tuple(read), quantile)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
-from clflow.report.curves import Curve, mean_curve, roc_curve
+from clflow.report.curves import RateCurve, mean_curve, roc_curve
 
 levels = st.lists(st.integers(-3, 3), min_size=1, max_size=12)
 
@@ -17,7 +17,7 @@ def labelled(good: list[int], anomalous: list[int]) -> tuple[np.ndarray, np.ndar
     return labels, np.array([*good, *anomalous], dtype=np.float64)
 
 
-def corners(curve: Curve, good: int, anomalous: int) -> list[tuple[int, int]]:
+def corners(curve: RateCurve, good: int, anomalous: int) -> list[tuple[int, int]]:
     """Return the counts at which the curve turns, in whole images."""
     counts = zip(np.rint(curve.fpr * good), np.rint(curve.hit * anomalous), strict=True)
     kept: list[tuple[int, int]] = []
@@ -38,7 +38,7 @@ def test_roc_curve_is_that_of_scikit_learn(good: list[int], anomalous: list[int]
     curve = roc_curve(labels, scores)
     fpr, tpr, _ = sklearn_roc_curve(labels, scores, drop_intermediate=False)
     sizes = (len(good), len(anomalous))
-    assert corners(curve, *sizes) == corners(Curve(fpr, tpr), *sizes)
+    assert corners(curve, *sizes) == corners(RateCurve(fpr, tpr), *sizes)
     assert curve.area == pytest.approx(roc_auc_score(labels, scores))
 
 
@@ -56,7 +56,7 @@ def test_area_of_the_mean_is_the_mean_of_the_areas(
 
 def test_mean_of_a_case_counted_by_hand() -> None:
     """A curve upright at 0.5 and the diagonal: level, a step of a half, level slope."""
-    upright = Curve(np.array([0, 0.5, 0.5, 1]), np.array([0, 0, 1, 1.0]))
-    mean = mean_curve([upright, Curve(np.array([0.0, 1]), np.array([0.0, 1]))])
+    upright = RateCurve(np.array([0, 0.5, 0.5, 1]), np.array([0, 0, 1, 1.0]))
+    mean = mean_curve([upright, RateCurve(np.array([0.0, 1]), np.array([0.0, 1]))])
     assert mean.fpr.tolist() == [0, 0, 0.5, 0.5, 1, 1]
     assert mean.hit.tolist() == [0, 0, 0.25, 0.75, 1, 1]

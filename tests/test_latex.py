@@ -14,7 +14,7 @@ from clflow.metrics.registry import METRICS
 from clflow.report import latex
 from clflow.report.diagnosis import Places, read_diagnoses
 from clflow.report.settings import TabulateSettings
-from clflow.report.tables import Sources, read_report
+from clflow.report.tables import Sources, read_study
 from clflow.study.settings import StudySettings
 
 PDFLATEX = shutil.which("pdflatex")
@@ -67,7 +67,7 @@ def published_study(folder: Path, methods: tuple[str, ...]) -> tuple[StudySettin
 def texts_of(folder: Path, methods: tuple[str, ...]) -> str:
     """Return all that a saved study holds: the summary, cost and selection bias."""
     study, sources = published_study(folder, methods)
-    report = read_report(study, sources, SETTINGS)
+    report = read_study(study, sources, SETTINGS)
     places = Places(folder / "cost/small", folder / "selection_bias/small")
     for method in methods:
         write_cost(places.cost, method)
@@ -100,7 +100,7 @@ def test_hostile_names_compile(tmp_path: Path) -> None:
     folder = tmp_path / "results/runs/small"
     category = HOSTILE.replace("\\", "_")
     values = {category: {"[a]": [0.6], "b\\": [0.7]}, "[b]": {"[a]": [0.6], "b\\": [0.7]}}
-    report = read_report(*write_full_study(folder, values), SETTINGS)
+    report = read_study(*write_full_study(folder, values), SETTINGS)
     text = latex.render_latex(replace(report, study=HOSTILE, dataset=f"{HOSTILE} {UNICODE}"))
     notes = latex.items([f"{HOSTILE}, a/{'long_name/' * 30}", f"[{UNICODE}]"])
     assert_sound(compile_tables(tmp_path / "tex", f"{text}\n{notes}"))

@@ -10,7 +10,7 @@ from marked_images import PERFECT, SIDE, record, scored, two_good_two_bad
 
 from clflow.data.records import Record, record_mask
 from clflow.metrics.registry import METRICS
-from clflow.pipeline.measure import CategoryScores, Metrics, protocol
+from clflow.pipeline.measure import CategoryScores, LabelledImages, Metrics, protocol
 from clflow.pipeline.measure import measure as measured_category
 from clflow.pipeline.settings import EvaluateSettings
 
@@ -24,7 +24,7 @@ DECISIONS = ("image_precision", "image_recall", "image_f1")
 def measure(
     records: tuple[Record, ...], scores: CategoryScores, root: Path, settings: EvaluateSettings
 ) -> Metrics:
-    return measured_category(records, scores, root, settings).metrics
+    return measured_category(LabelledImages.read(records, root), scores, settings).metrics
 
 
 def undefined(metrics: Metrics) -> set[str]:
@@ -170,7 +170,7 @@ def test_aupimo_is_kept_for_every_marked_image(tmp_path: Path) -> None:
     )
     flat, half = np.full((side, side), 0.5), marked * (np.arange(side) < 6 * side // 16)
     maps = [marked, flat, 9 * np.ones((side, side)), half, flat]
-    result = measured_category(records, scored(maps), tmp_path, INPUT)
+    result = measured_category(LabelledImages.read(records, tmp_path), scored(maps), INPUT)
     assert result.aupimo.undefined is None
     assert result.aupimo.per_image.tolist() == pytest.approx(
         [1, np.nan, np.nan, 0.5, np.nan], nan_ok=True
@@ -181,7 +181,7 @@ def test_aupimo_is_kept_for_every_marked_image(tmp_path: Path) -> None:
 def test_few_pixels_leave_aupimo_empty_and_say_why(
     records: tuple[Record, ...], tmp_path: Path
 ) -> None:
-    result = measured_category(records, scored(PERFECT), tmp_path, INPUT)
+    result = measured_category(LabelledImages.read(records, tmp_path), scored(PERFECT), INPUT)
     assert result.metrics["aupimo"] is None
     assert np.isnan(result.aupimo.per_image).all()
     assert "one pixel of 2 good images is a false-positive rate of 0.0078" in (

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from clflow.data.images import read_image
 from clflow.data.records import Record
+from clflow.pipeline.measure import LabelledImages
 from clflow.pipeline.overlays import write_overlays
 from clflow.pipeline.settings import EvaluateSettings
 
@@ -24,7 +25,8 @@ def pictures(
 ) -> dict[str, np.ndarray]:
     """Return the pictures by file name, uint8 [H, W, 3]."""
     folder = root / "overlays"
-    write_overlays(records, scored(maps).test, 0.5, root, folder, settings)
+    images = LabelledImages.read(records, root)
+    write_overlays(images, scored(maps).test, 0.5, folder, settings)
     return {path.name: read_image(path) for path in sorted(folder.iterdir())}
 
 
@@ -45,7 +47,10 @@ def test_more_pictures_than_images_show_each_once(
 ) -> None:
     found = pictures(records, PERFECT, tmp_path, EvaluateSettings(worst=9, sample=9))
     assert len(found) == 2 + 2 + 4
-    assert not pictures(records, PERFECT, tmp_path / "x", EvaluateSettings(worst=0, sample=0))
+    images = LabelledImages.read(records, tmp_path)
+    none = EvaluateSettings(worst=0, sample=0)
+    write_overlays(images, scored(PERFECT).test, 0.5, tmp_path / "none", none)
+    assert not list((tmp_path / "none").iterdir())
 
 
 def test_picture_is_image_then_outline_then_map(tmp_path: Path) -> None:

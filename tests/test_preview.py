@@ -24,7 +24,12 @@ from clflow.synthesis.bank import read_bank, rebuild, write_bank
 from clflow.synthesis.preview.real import draw_real, real_statistics
 from clflow.synthesis.preview.report import write_report
 from clflow.synthesis.preview.sheet import draw_sheet, even_choice
-from clflow.synthesis.preview.statistics import Measurement, bank_statistics, measure, summarize
+from clflow.synthesis.preview.statistics import (
+    AnomalyStatistics,
+    bank_statistics,
+    measure_anomaly,
+    summarize_anomalies,
+)
 from clflow.synthesis.rows import BankRow
 from clflow.synthesis.settings import SynthesizeSettings
 
@@ -97,8 +102,8 @@ def test_choice_is_even_over_the_length_of_a_group() -> None:
 def test_one_square_is_measured() -> None:
     image, mask = flat(), marked((8, 16, 16, 24))
     image[mask] += np.array([30, 60, 0], np.uint8)
-    found = measure("g", image, mask, flat())
-    assert found == Measurement(
+    found = measure_anomaly("g", image, mask, flat())
+    assert found == AnomalyStatistics(
         "g", area=64 / SIDE**2, regions=1, contrast=30, change=30, x=12 / SIDE, y=20 / SIDE
     )
 
@@ -106,7 +111,7 @@ def test_one_square_is_measured() -> None:
 def test_contrasts_of_regions_weigh_by_area_and_do_not_cancel() -> None:
     image, small, large = flat(), marked((4, 4, 8, 8)), marked((40, 40, 48, 48))
     image[small], image[large] = GREY + 40, GREY - 20
-    found = measure("g", image, small | large)
+    found = measure_anomaly("g", image, small | large)
     assert found.regions == 2
     assert found.contrast == pytest.approx((40 * 16 + 20 * 64) / 80)
     assert np.isnan(found.change)
@@ -115,15 +120,17 @@ def test_contrasts_of_regions_weigh_by_area_and_do_not_cancel() -> None:
 def test_ring_leaves_other_regions_out() -> None:
     image, left, right = flat(), marked((20, 20, 30, 30)), marked((31, 20, 41, 30))
     image[left], image[right] = GREY + 50, 255
-    assert measure("g", image, left).contrast != pytest.approx(50)
-    assert measure("g", image, left | right).contrast == pytest.approx((50 + 255 - GREY) / 2)
+    assert measure_anomaly("g", image, left).contrast != pytest.approx(50)
+    assert measure_anomaly("g", image, left | right).contrast == pytest.approx(
+        (50 + 255 - GREY) / 2
+    )
 
 
 def test_mask_of_nothing_and_of_everything_has_no_contrast() -> None:
-    nothing = measure("g", flat(), marked(), flat())
+    nothing = measure_anomaly("g", flat(), marked(), flat())
     assert (nothing.area, nothing.regions) == (0, 0)
     assert np.isnan([nothing.contrast, nothing.change, nothing.x, nothing.y]).all()
-    everything = measure("g", flat(), marked((0, 0, SIDE, SIDE)), flat())
+    everything = measure_anomaly("g", flat(), marked((0, 0, SIDE, SIDE)), flat())
     assert (everything.area, everything.change, everything.x) == (1, 0, 0.5)
     assert np.isnan(everything.contrast)
 
@@ -132,9 +139,12 @@ def test_mask_of_nothing_and_of_everything_has_no_contrast() -> None:
 def test_measures_do_not_depend_on_brightness_and_turn_with_the_image(seed: int) -> None:
     rng = np.random.default_rng(seed)
     image, mask = texture(rng, (SIDE, SIDE)), cv2.blur(rng.random((SIDE, SIDE)), (9, 9)) > 0.52
-    before, brighter = measure("g", image, mask), measure("g", image + np.uint8(50), mask)
+    before, brighter = (
+        measure_anomaly("g", image, mask),
+        measure_anomaly("g", image + np.uint8(50), mask),
+    )
     assert brighter.contrast == pytest.approx(before.contrast, nan_ok=True)
-    turned = measure("g", image[:, ::-1], mask[:, ::-1])
+    turned = measure_anomaly("g", image[:, ::-1], mask[:, ::-1])
     assert turned.x == pytest.approx(1 - before.x, nan_ok=True)
     assert (turned.y, turned.area) == pytest.approx((before.y, before.area), nan_ok=True)
     assert turned.contrast == pytest.approx(before.contrast, nan_ok=True)
@@ -142,8 +152,9 @@ def test_measures_do_not_depend_on_brightness_and_turn_with_the_image(seed: int)
 
 def test_summary_has_a_line_for_each_of_several_groups() -> None:
     values = [("a", 0.1, 1), ("b", 0.2, 2), ("b", 0.4, 3)]
-    found = summarize(
-        Measurement(group, area, regions, 5.0, np.nan, 0.5, area) for group, area, regions in values
+    found = summarize_anomalies(
+        AnomalyStatistics(group, area, regions, 5.0, np.nan, 0.5, area)
+        for group, area, regions in values
     ).set_index("group")
     assert list(found.index) == ["all", "a", "b"]
     assert list(found["images"]) == [3, 1, 2]
@@ -153,7 +164,9 @@ def test_summary_has_a_line_for_each_of_several_groups() -> None:
     assert list(found["regions_max"]) == [3, 1, 3]
     assert found.loc["b", "y_std"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
     assert found["change_median"].isna().all()
-    assert list(summarize([Measurement("a", 0.1, 1, 5.0, 1.0, 0.5, 0.5)])["group"]) == ["all"]
+    assert list(
+        summarize_anomalies([AnomalyStatistics("a", 0.1, 1, 5.0, 1.0, 0.5, 0.5)])["group"]
+    ) == ["all"]
 
 
 def test_statistics_of_a_bank_made_by_hand(

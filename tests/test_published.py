@@ -17,7 +17,7 @@ from clflow.report.evidence import Report
 from clflow.report.literature import SOURCES, load_published, values_of
 from clflow.report.remarks import SHOWN_CATEGORIES
 from clflow.report.settings import TabulateSettings
-from clflow.report.tables import Sources, read_report, write_tables
+from clflow.report.tables import Sources, read_study, write_tables
 from clflow.study.settings import StudySettings
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro_30")
@@ -50,7 +50,7 @@ def write_study(
 
 
 def report_of(folder: Path, categories: list[str], **changes: Any) -> Report:
-    return read_report(*write_study(folder, categories, **changes), SETTINGS)
+    return read_study(*write_study(folder, categories, **changes), SETTINGS)
 
 
 def texts_of(folder: Path, categories: list[str], **changes: Any) -> tuple[str, str]:
@@ -192,7 +192,7 @@ def test_reasons_tell_methods_apart(tmp_path: Path) -> None:
 
 
 def test_settings_that_are_not_stated_are_called_so(tmp_path: Path) -> None:
-    report = read_report(*write_study(tmp_path, ["bottle"], setups={}), SETTINGS)
+    report = read_study(*write_study(tmp_path, ["bottle"], setups={}), SETTINGS)
     own = pick(report.published, published="PaDiM (xiahaifeng1995)")
     assert own["reason"].str.startswith("backbone wide_resnet50_2, ours not stated; ").all()
 
@@ -257,7 +257,7 @@ def test_the_same_network_differs_in_less(
         own = {"dataset": dataset, "setup": {"backbone": "own", "image_size": size}}
         write_run(sources.results, "nsa", categories[0], {0: {"image_auroc": 0.9}}, **own)
         write_scores(sources.scores, "nsa", categories[0], 0, scores_of(0.9))
-        return read_report(study, sources, SETTINGS).published
+        return read_study(study, sources, SETTINGS).published
 
     table = report(256)
     own = pick(table, published="NSA (logistic)", metric="image_auroc")
@@ -298,10 +298,10 @@ def test_many_categories_are_in_the_file_and_their_mean_in_the_summary(tmp_path:
 def test_chosen_methods_alone_are_shown(tmp_path: Path) -> None:
     study, sources = write_study(tmp_path, ["bottle"])
     chosen = SETTINGS.model_copy(update={"published": ("PaDiM",)})
-    labels = set(read_report(study, sources, chosen).published["published"])
+    labels = set(read_study(study, sources, chosen).published["published"])
     assert labels == {"PaDiM (quoted by NSA)", "PaDiM (xiahaifeng1995)"}
     none = SETTINGS.model_copy(update={"published": ()})
-    assert read_report(study, sources, none).published.empty
+    assert read_study(study, sources, none).published.empty
 
 
 @pytest.mark.parametrize(

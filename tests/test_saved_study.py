@@ -16,9 +16,8 @@ from clflow.metrics.registry import METRICS
 from clflow.pipeline import saved as saved_module
 from clflow.pipeline.saved import Finished, save_study
 from clflow.report.diagnosis import Places
-from clflow.report.intervals import interval_table
-from clflow.report.results import csv_text, load_results
-from clflow.report.scores import load_saved_scores
+from clflow.report.evidence import interval_table
+from clflow.report.results import csv_text, load_results, load_saved_scores
 from clflow.report.settings import TabulateSettings
 from clflow.report.tables import TABLE_FILES, Sources, write_tables
 from clflow.study.settings import StudySettings

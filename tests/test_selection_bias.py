@@ -21,11 +21,11 @@ from clflow.detectors.protocol import Scores, Workspace
 from clflow.detectors.registry import find_method
 from clflow.errors import DataError, SettingsError, TrainingError
 from clflow.files import write_json
+from clflow.metrics.registry import named
 from clflow.pipeline.evaluate import Subject, evaluate
 from clflow.pipeline.inputs import training_data as study_data
 from clflow.pipeline.params import check_params
 from clflow.pipeline.selection_bias import (
-    METRICS,
     Observed,
     Watcher,
     check_same_model,
@@ -39,7 +39,7 @@ from clflow.study.paths import StudyPaths
 from clflow.study.selection_bias import (
     GAP_COLUMNS,
     POINT_COLUMNS,
-    Point,
+    CurvePoint,
     gaps,
     read_gaps,
     read_points,
@@ -97,8 +97,8 @@ def test_steps_are_evenly_spaced_and_end_with_the_last(total: int, points: int) 
     assert spaces.max() - spaces.min() <= 1
 
 
-def curve(*values: float | None) -> list[Point]:
-    return [Point(step=step, metrics={"auroc": value}) for step, value in enumerate(values, 1)]
+def curve(*values: float | None) -> list[CurvePoint]:
+    return [CurvePoint(step=step, metrics={"auroc": value}) for step, value in enumerate(values, 1)]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1))
@@ -134,8 +134,8 @@ def test_a_watcher_measures_at_its_steps_alone() -> None:
     watcher.check_complete()
     assert asked == [2, 5]
     assert watcher.points == [
-        Point(step=2, metrics={"auroc": 0.2}),
-        Point(step=5, metrics={"auroc": 0.5}),
+        CurvePoint(step=2, metrics={"auroc": 0.2}),
+        CurvePoint(step=5, metrics={"auroc": 0.5}),
     ]
 
 
@@ -168,7 +168,7 @@ def test_the_last_point_is_what_the_evaluate_stage_measures(observed: Observed) 
         assert [point["step"] for point in points] == [2, 4, 6]
         for name, value in points[-1]["metrics"].items():
             assert value == results[seed][name]
-        for name in METRICS:
+        for name in named("selection_bias"):
             values = [point["metrics"][name] for point in points]
             assert seen["gap"][name] == max(values) - values[-1]
 

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from run_files import write_run, write_study
 
 from clflow.report.results import COLUMNS, read_results
-from clflow.report.summary import OVERALL, Claim, Marks, Row, cell_text, rows_of, summarize
+from clflow.report.summary import (
+    OVERALL,
+    Claim,
+    Marks,
+    Row,
+    cell_text,
+    mean_metrics,
+    rows_of,
+    summarize,
+)
 
 
 def texts(rows: list[Row]) -> list[list[str]]:
@@ -189,3 +198,30 @@ def test_only_values_that_look_different_are_marked(a: float, b: float, digits: 
 )
 def test_cell_text(mean: float, std: float, text: str) -> None:
     assert cell_text(mean, std, 3) == text
+
+
+def test_the_means_are_those_of_the_last_rows(folder: Path) -> None:
+    frame = write_study(
+        folder,
+        {
+            "zipper": {"x": [0.8, 0.9], "y": [0.9, None]},
+            "bottle": {"x": [0.6, 0.7], "y": [0.7, 0.8]},
+        },
+    )
+    means = mean_metrics(frame)
+    # zipper lacks a value of y: it counts for neither, whatever x has there
+    assert means["x"]["image_auroc"] == pytest.approx(0.65)
+    assert means["y"]["image_auroc"] == pytest.approx(0.75)
+    for name in ("image_auroc", "aupro_30"):
+        last = summarize(frame, name).mean.iloc[-1]
+        assert {method: own[name] for method, own in means.items()} == last.to_dict()
+
+
+def test_a_run_without_rows_leaves_its_category_out_of_every_mean(folder: Path) -> None:
+    frame = write_study(
+        folder, {"zipper": {"x": [0.8], "y": [0.9]}, "bottle": {"x": [1], "y": [1]}}
+    )
+    gone = (frame["category"] == "zipper") & (frame["method"] == "y")
+    assert mean_metrics(frame[~gone])["x"]["image_auroc"] == 1
+    odd = frame.assign(metric="image_auroc_of_tomorrow")
+    assert mean_metrics(odd) == {"x": {}, "y": {}}

@@ -16,7 +16,7 @@ from clflow.errors import DataError
 from clflow.report import latex, markdown
 from clflow.report.remarks import count_table, protocol_lines
 from clflow.report.settings import TabulateSettings
-from clflow.report.tables import TABLE_FILES, read_report, write_tables
+from clflow.report.tables import TABLE_FILES, read_study, write_tables
 from clflow.report.terminal import print_results
 from clflow.study.runs import read_runs
 from clflow.study.settings import StudySettings
@@ -167,7 +167,7 @@ def test_tables_of_another_data_set_are_refused(folder: Path, tmp_path: Path) ->
 
 def test_the_same_runs_give_the_same_bytes(tables: Path, folder: Path, tmp_path: Path) -> None:
     write_tables(STUDY, sources_of(folder), CHOSEN, tmp_path / "again")
-    assert {path.name for path in tables.iterdir()} == set(TABLE_FILES)
+    assert {path.name for path in tables.iterdir()} == {*TABLE_FILES, "metrics.json"}
     for path in tables.iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
@@ -213,7 +213,7 @@ def test_latex_escapes_every_special_character(text: str) -> None:
 
 def test_latex_of_hostile_names_has_its_columns_and_braces(folder: Path) -> None:
     study, sources = write_full_study(folder, {"50%_&{x": {"[a]": [0.6], "b\\": [0.7]}})
-    report = read_report(study, sources, TabulateSettings(resamples=100))
+    report = read_study(study, sources, TabulateSettings(resamples=100))
     text = latex.render_latex(replace(report, study="a&b", dataset="c%d"))
     bare = re.sub(r"\\[&%$#_{}]", "", text)
     assert bare.count("{") == bare.count("}")

@@ -16,13 +16,11 @@ from run_files import (
 )
 
 from clflow.errors import DataError
-from clflow.report.evidence import Flag, Report, marks_of
-from clflow.report.intervals import COLUMNS
-from clflow.report.results import csv_text
-from clflow.report.scores import load_saved_scores, score_file
+from clflow.report.evidence import INTERVAL_COLUMNS, Flag, Report, marks_of
+from clflow.report.results import csv_text, load_saved_scores, score_file
 from clflow.report.settings import TabulateSettings
 from clflow.report.summary import OVERALL, Claim
-from clflow.report.tables import Sources, read_report, write_tables
+from clflow.report.tables import Sources, read_study, write_tables
 from clflow.report.tests import load_comparisons
 from clflow.statistics.comparison import holm, signed_rank
 from clflow.statistics.delong import paired_test, placements
@@ -42,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def report_of(folder: Path, values: dict[str, dict[str, list[float]]]) -> Report:
-    return read_report(*write_full_study(folder, values), SETTINGS)
+    return read_study(*write_full_study(folder, values), SETTINGS)
 
 
 def many(categories: int, methods: str = "xy") -> dict[str, dict[str, list[float]]]:
@@ -66,7 +64,7 @@ def text_of(report: Report, study: StudySettings, sources: Sources, out: Path) -
 
 def test_intervals_hold_the_mean_and_say_of_how_many_seeds(folder: Path) -> None:
     table = report_of(folder, VALUES).evidence.intervals
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == INTERVAL_COLUMNS
     own = pick(table, metric="image_auroc")
     assert own["category"].tolist() == ["a", "a", "b", "b", OVERALL, OVERALL]
     assert own["mean"].tolist() == pytest.approx([0.625, 0.98, 0.85, 0.875, 0.7375, 0.9275])
@@ -125,7 +123,7 @@ def test_aupro_is_tested_by_the_influence_of_each_image(folder: Path) -> None:
             write_run(folder, method, category, {s: image[s] | own[s] for s in (0, 1)})
             for seed in (0, 1):
                 with_influences(sources, method, category, seed)
-    report = read_report(study, sources, TabulateSettings(metrics=("image_auroc", "aupro_30")))
+    report = read_study(study, sources, TabulateSettings(metrics=("image_auroc", "aupro_30")))
     rows = pick(report.evidence.comparisons, test="jackknife")
     assert rows["metric"].tolist() == ["aupro_30", "aupro_30"]
     assert rows["difference"].tolist() == pytest.approx([-0.1, -0.1])
@@ -137,7 +135,7 @@ def test_aupro_is_tested_by_the_influence_of_each_image(folder: Path) -> None:
 
 def test_without_influences_aupro_has_no_test_and_says_why(folder: Path) -> None:
     settings = TabulateSettings(metrics=("image_auroc", "aupro_30"))
-    report = read_report(*write_full_study(folder, VALUES), settings)
+    report = read_study(*write_full_study(folder, VALUES), settings)
     rows = pick(report.evidence.comparisons, test="jackknife")
     assert rows["p"].isna().all()
     assert rows["note"].str.startswith("needs an anomaly map of both methods").all()
@@ -208,7 +206,7 @@ def test_the_table_of_tests_reads_back(folder: Path, tmp_path: Path) -> None:
 def test_a_missing_run_is_shown_and_counts_as_the_worst(folder: Path, tmp_path: Path) -> None:
     study, sources = write_full_study(folder, many(6))
     (folder / "y" / "c2.json").unlink()
-    report = read_report(study, sources, SETTINGS)
+    report = read_study(study, sources, SETTINGS)
     reason = "no result, the run failed or was not made"
     assert report.evidence.flags == (Flag("c2", "y", (0,), reason),)
     text = text_of(report, study, sources, tmp_path / "tables")
@@ -230,7 +228,7 @@ def test_a_missing_run_is_shown_and_counts_as_the_worst(folder: Path, tmp_path: 
 def test_a_missing_seed_leaves_the_method_undefined(folder: Path) -> None:
     study, sources = write_full_study(folder, VALUES)
     write_run(folder, "y", "a", {0: {"image_auroc": 0.97}})
-    report = read_report(study, sources, SETTINGS)
+    report = read_study(study, sources, SETTINGS)
     assert [(flag.method, flag.seeds) for flag in report.evidence.flags] == [("y", (1,))]
     own = pick(report.evidence.intervals, metric="image_auroc", category="a", method="y")
     assert own[["mean", "std", "low", "high"]].isna().all(axis=None)
@@ -251,7 +249,7 @@ def test_degenerate_runs_are_shown_and_flagged(
     study, sources = write_full_study(folder, VALUES)
     write_run(folder, "x", "b", {0: {"image_auroc": auroc}, 1: {"image_auroc": 0.8}})
     write_scores(sources.scores, "x", "b", 0, scores)
-    report = read_report(study, sources, SETTINGS)
+    report = read_study(study, sources, SETTINGS)
     assert report.evidence.flags == (Flag("b", "x", (0,), reason),)
     text = re.sub(r"<ins>|</ins>|\*\*", "", text_of(report, study, sources, tmp_path / "tables"))
     value = f"{(auroc + 0.8) / 2:.3f}"
@@ -264,7 +262,7 @@ def test_a_method_that_tells_all_images_apart_is_not_called_certain(
     folder: Path, tmp_path: Path
 ) -> None:
     study, sources = write_full_study(folder, {"a": {"x": [1.0], "y": [0.9]}})
-    text = text_of(read_report(study, sources, SETTINGS), study, sources, tmp_path)
+    text = text_of(read_study(study, sources, SETTINGS), study, sources, tmp_path)
     assert "| 1.000 [1.000, 1.000] |" in text
     assert "- All test images are told apart by x on a: an interval without width" in text
 
@@ -274,21 +272,21 @@ def test_no_run_at_all_is_an_error(folder: Path) -> None:
     for path in folder.rglob("*.json"):
         path.unlink()
     with pytest.raises(DataError, match=r"all runs of the study are missing; run `dvc repro`"):
-        read_report(study, sources, SETTINGS)
+        read_study(study, sources, SETTINGS)
 
 
 def test_missing_scores_of_a_finished_run_are_an_error(folder: Path) -> None:
     study, sources = write_full_study(folder, VALUES)
     score_file(sources.scores, "y", "b", 1).unlink()
     with pytest.raises(DataError, match=r"cannot read raw scores .*seed-1\.parquet.*`dvc repro`"):
-        read_report(study, sources, SETTINGS)
+        read_study(study, sources, SETTINGS)
 
 
 def test_scores_that_do_not_give_the_metric_are_an_error(folder: Path) -> None:
     study, sources = write_full_study(folder, VALUES)
     write_scores(sources.scores, "y", "b", 1, scores_of(0.895))
     with pytest.raises(DataError, match=r"AUROC of 0\.895000, the results say 0\.900000"):
-        read_report(study, sources, SETTINGS)
+        read_study(study, sources, SETTINGS)
 
 
 @pytest.mark.parametrize("column", ["path", "label"])
@@ -299,7 +297,7 @@ def test_scores_of_other_images_are_an_error(folder: Path, column: str) -> None:
     table.loc[table.index[3], column] = "other.png" if column == "path" else 1
     table.to_parquet(path, index=False)
     with pytest.raises(DataError, match="holds other test images or labels"):
-        read_report(study, sources, SETTINGS)
+        read_study(study, sources, SETTINGS)
 
 
 def test_a_category_of_one_class_has_no_interval_and_no_test(folder: Path, tmp_path: Path) -> None:
@@ -310,7 +308,7 @@ def test_a_category_of_one_class_has_no_interval_and_no_test(folder: Path, tmp_p
             path = score_file(sources.scores, method, "b", seed)
             table = pd.read_parquet(path)
             table[table["label"] == 0].to_parquet(path, index=False)
-    report = read_report(study, sources, SETTINGS)
+    report = read_study(study, sources, SETTINGS)
     assert report.evidence.flags == ()
     assert pick(report.evidence.intervals, metric="image_auroc", category="b")["low"].isna().all()
     assert pick(report.evidence.comparisons, test="delong", category="b")["p"].isna().all()
@@ -328,8 +326,8 @@ def test_what_a_method_differs_in_is_a_note(folder: Path, tmp_path: Path) -> Non
     seeds = {c: {s: {"image_auroc": v} for s, v in enumerate(VALUES[c]["x"])} for c in VALUES}
     for category in VALUES:
         write_run(folder, "x", category, seeds[category], notes="not smoothed.")  # type: ignore[arg-type]
-    text = text_of(read_report(study, sources, SETTINGS), study, sources, tmp_path / "one")
+    text = text_of(read_study(study, sources, SETTINGS), study, sources, tmp_path / "one")
     assert "\n- x: not smoothed.\n" in text
     write_run(folder, "x", "b", seeds["b"], notes="smoothed")  # type: ignore[arg-type]
-    text = text_of(read_report(study, sources, SETTINGS), study, sources, tmp_path / "two")
+    text = text_of(read_study(study, sources, SETTINGS), study, sources, tmp_path / "two")
     assert "\n- x on a: not smoothed.\n- x on b: smoothed.\n" in text

@@ -16,8 +16,7 @@ from run_files import (
 )
 
 from clflow.metrics.registry import METRICS
-from clflow.report.results import failed_runs, without_failed
-from clflow.report.scores import score_file
+from clflow.report.results import failed_runs, score_file, without_failed
 from clflow.report.settings import TabulateSettings
 from clflow.report.tables import write_tables
 

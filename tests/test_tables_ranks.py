@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from run_files import write_full_study
 
+from clflow.report.ranks import RANKS, Diagram, draw, write_ranks
 from clflow.report.settings import TabulateSettings
-from clflow.report.style import Diagram, draw
-from clflow.report.tables import RANKS, read_report, write_ranks
+from clflow.report.tables import read_study
 
 SETTINGS = TabulateSettings(metrics=("image_auroc", "threshold"), resamples=100)
 
@@ -21,7 +21,7 @@ def ranks_of(root: Path, categories: int, methods: str) -> Path:
         f"c{c}": {m: [0.6 + 0.1 * i] for i, m in enumerate(methods)} for c in range(categories)
     }
     study, sources = write_full_study(root / "results/runs/small", values)
-    write_ranks(read_report(study, sources, SETTINGS), root / "ranks")
+    write_ranks(read_study(study, sources, SETTINGS), root / "ranks")
     return root / "ranks"
 
 

@@ -1,4 +1,4 @@
-"""Drawing on a light page: text, outlines, boxes, colour maps, cells side by side."""
+"""The one drawing kit of contact sheets and overlays: text, outlines, boxes, colours, cells."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,12 +14,14 @@ LINE = 20
 
 _INK = (30, 30, 30)
 _RED = (255, 0, 0)
+_WHITE = (255, 255, 255)
 _YELLOW = (255, 220, 0)
 # not white, so that an image of white background ends visibly
 _PAPER = 236
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _TEXT_SCALE = 0.45
 _TEXT_DROP = 5
+_BAR = 22
 
 Picture = NDArray[np.uint8]
 
@@ -50,9 +52,16 @@ def _text_width(text: str) -> int:
     return int(cv2.getTextSize(text, _FONT, _TEXT_SCALE, 1)[0][0])
 
 
-def image_cell(image: NDArray[np.uint8]) -> Picture:
+def title_bar(text: str, width: int) -> Picture:
+    """Return a line of text, white on black, of a width."""
+    bar = np.zeros((_BAR, width, 3), np.uint8)
+    cv2.putText(bar, text, (6, 15), _FONT, 0.42, _WHITE, 1, cv2.LINE_AA)
+    return bar
+
+
+def image_cell(image: NDArray[np.uint8], side: int = CELL) -> Picture:
     """Return an image [H, W, 3] at the size of a cell."""
-    return resize_image(image, CELL, CELL)
+    return resize_image(image, side, side)
 
 
 def mask_cell(mask: NDArray[np.bool_]) -> Picture:
@@ -64,7 +73,11 @@ def mask_cell(mask: NDArray[np.bool_]) -> Picture:
 def heat_cell(values: NDArray[np.float32], top: float) -> Picture:
     """Return values [H, W] from 0 (black) to `top` (bright yellow) at the size of a cell."""
     small = cv2.resize(values, (CELL, CELL), interpolation=cv2.INTER_LINEAR)
-    levels = np.clip(255 * small / top, 0, 255).astype(np.uint8)
+    return heat(np.clip(255 * small / top, 0, 255).astype(np.uint8))
+
+
+def heat(levels: NDArray[np.uint8]) -> Picture:
+    """Return levels [H, W] from 0 (black) to 255 (bright yellow) in colours."""
     return np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1])
 
 
@@ -87,10 +100,22 @@ def boxed(cell: Picture, boxes: Iterable[Box], shape: tuple[int, int]) -> Pictur
 def outlined(cell: Picture, mask: NDArray[np.bool_]) -> Picture:
     """Return a cell with a line drawn around a mask [H, W], outside of what it marks."""
     small = resize_mask(mask, CELL, CELL).astype(np.uint8)
-    around = cv2.dilate(small, np.ones((3, 3), np.uint8))
-    contours, _ = cv2.findContours(around, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    drawn = cell.copy()
-    cv2.drawContours(drawn, contours, -1, _RED, 1)
+    around = np.asarray(cv2.dilate(small, np.ones((3, 3), np.uint8)), np.uint8)
+    return _contoured(cell, around, cv2.RETR_CCOMP, cv2.LINE_8)
+
+
+def edged(picture: Picture, mask: NDArray[np.bool_] | None) -> Picture:
+    """Return a picture [H, W, 3] with the outer edge of what a mask marks drawn on it, if any."""
+    if mask is None:
+        return picture.copy()
+    small = resize_mask(mask, *picture.shape[:2]).astype(np.uint8)
+    return _contoured(picture, small, cv2.RETR_EXTERNAL, cv2.LINE_AA)
+
+
+def _contoured(picture: Picture, marked: NDArray[np.uint8], kind: int, line: int) -> Picture:
+    contours, _ = cv2.findContours(marked, kind, cv2.CHAIN_APPROX_NONE)
+    drawn = picture.copy()
+    cv2.drawContours(drawn, contours, -1, _RED, 1, line)
     return drawn
 
 
@@ -108,6 +133,13 @@ def below(pictures: Sequence[Picture], gap: int = GAP) -> Picture:
     space = page(gap, width)
     padded = [part for picture in pictures for part in (_padded(picture, None, width), space)]
     return np.concatenate(padded[:-1], axis=0)
+
+
+def grid(rows: Sequence[Sequence[Picture]], gap: int) -> Picture:
+    """Return rows of cells of one size, a gap on the right of each and below it."""
+    edge = ((0, gap), (0, gap), (0, 0))
+    padded = [[np.pad(cell, edge, constant_values=_PAPER) for cell in row] for row in rows]
+    return np.concatenate([np.concatenate(row, axis=1) for row in padded], axis=0)
 
 
 def framed(picture: Picture) -> Picture:

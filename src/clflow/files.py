@@ -171,16 +171,29 @@ def shared_folder(path: Path) -> Iterator[Path]:
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_report(path: Path, model: type[Model], stage: str) -> Model:
-    """Return the content of a file that a stage wrote.
+def read_report(path: Path, model: type[Model], stage: str = "") -> Model:
+    """Return the content of a JSON file that a stage wrote.
+
+    Args:
+        stage: the one to run again, if it is known.
 
     Raises:
-        DataError: the file is malformed; the stage to run again is named.
+        DataError: the file is missing or malformed: which, where, what is wrong, what to run.
     """
     try:
         return model.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        message = f"{path} is malformed: {place}: {first['msg']}; run `dvc repro --force {stage}`"
+    except FileNotFoundError as error:
+        message = f"{path} is missing; run `dvc repro` or `dvc checkout` to restore it"
         raise DataError(message) from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise malformed(path, error, stage) from error
+
+
+def malformed(path: Path, error: ValidationError, stage: str = "") -> DataError:
+    """Return the error of a file that does not hold what its stage writes."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or "the file"
+    remedy = f"dvc repro --force {stage}" if stage else "dvc repro"
+    return DataError(f"{path} is malformed: {place}: {first['msg']}; run `{remedy}`")

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from clflow.alignment.posed import AligningDetector, Alignment
-from clflow.data.images import ArrayImages, ImageSource, resize_image, write_png
+from clflow.canvas import grid, image_cell
+from clflow.data.images import ArrayImages, ImageSource, write_png
 from clflow.features.store import read_pixels
 
 SHEET = "alignment.png"
@@ -17,8 +18,6 @@ _SHOWN = 8
 # side at which the shown images are aligned, and drawn
 _SIDE, _CELL = 256, 160
 _GAP = 4
-# not white, so that an image of white background ends visibly
-_PAPER = 236
 
 
 def write_sheet(detector: object, images: ImageSource, folder: Path) -> None:
@@ -50,7 +49,7 @@ def alignment_sheet(pixels: Tensor, alignment: Alignment) -> np.ndarray:
     """
     aligned = alignment.warped(pixels, alignment.proposed(pixels))
     rows = [[_mean(images), *map(_cell, images)] for images in (pixels, aligned)]
-    return _below([_beside(row) for row in rows])
+    return grid(rows, _GAP)
 
 
 def _mean(images: Tensor) -> np.ndarray:
@@ -58,14 +57,4 @@ def _mean(images: Tensor) -> np.ndarray:
 
 
 def _cell(image: Tensor) -> np.ndarray:
-    return resize_image(image.permute(1, 2, 0).contiguous().numpy(), _CELL, _CELL)
-
-
-def _beside(cells: list[np.ndarray]) -> np.ndarray:
-    gap = ((0, 0), (0, _GAP), (0, 0))
-    return np.concatenate([np.pad(cell, gap, constant_values=_PAPER) for cell in cells], 1)
-
-
-def _below(rows: list[np.ndarray]) -> np.ndarray:
-    gap = ((0, _GAP), (0, 0), (0, 0))
-    return np.concatenate([np.pad(row, gap, constant_values=_PAPER) for row in rows], 0)
+    return image_cell(image.permute(1, 2, 0).contiguous().numpy(), _CELL)

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from clflow.metrics.curves import defect_steps
 from clflow.metrics.inputs import image_labels, image_scores
@@ -19,6 +18,9 @@ def image_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, float | Non
     Raises:
         DataError: a score is not finite, a label is not 0 or 1, or the shapes differ.
     """
+    # a second to import, and every command reads the registry of metrics
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     values = image_scores(scores)
     anomalous = image_labels(labels, len(values))
     weight = np.ones(np.count_nonzero(anomalous))

@@ -1,4 +1,4 @@
-"""Defect regions of a mask."""
+"""The scores, labels and masks that metrics take, checked, and the defect regions of a mask."""
 
 import cv2
 import numpy as np

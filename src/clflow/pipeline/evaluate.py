@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from clflow.data.records import Manifest, Record, record_mask
+from clflow.data.records import Manifest, Record
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.detectors.registry import Method
 from clflow.files import remove_folder, write_bytes, write_json, write_text
 from clflow.metrics.curves import PixelCurves
+from clflow.metrics.registry import named
 from clflow.pipeline.inputs import image_files, validation_anomalies
 from clflow.pipeline.measure import (
     CategoryScores,
+    LabelledImages,
     Measurement,
     Metrics,
     measure,
@@ -28,10 +30,11 @@ from clflow.pipeline.measure import (
     protocol,
 )
 from clflow.pipeline.overlays import write_overlays
+from clflow.pipeline.plots import Plots, seed_plots, write_plots
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.train import failure_of, load_run, run_notes, run_setup
 from clflow.progress import say
-from clflow.study.paths import FEATURES, INFLUENCED, StudyPaths, curves_name, influence_column
+from clflow.study.paths import FEATURES, StudyPaths, curves_name, influence_column
 
 
 @dataclass(frozen=True)
@@ -53,36 +56,45 @@ class _Found:
 
     scores: CategoryScores
     metrics: Metrics
+    plots: Plots
 
 
 def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings) -> None:
-    """Write scores and curves (Parquet), metrics (JSON) and pictures, these of the first model.
+    """Write scores and curves (Parquet), metrics (JSON), plots (CSV), pictures of the first model.
 
     What is there of an earlier evaluation is removed first: a seed may have failed since.
     """
     method, category = subject.method.name, subject.manifest.category
-    models = {seed: StudyPaths(subject.study).model(method, category, seed) for seed in seeds}
     for folder in _folders(subject):
         remove_folder(folder)
+    images = LabelledImages.read(subject.manifest.test, subject.root)
     metrics: dict[int, Metrics] = {}
     failures: dict[int, str] = {}
+    plots: list[Plots] = []
     rules: dict[str, str] = {}
-    for seed, folder in models.items():
-        found = _evaluate_seed(subject, seed, folder, settings)
+    for seed in seeds:
+        found = _evaluate_seed(subject, images, seed, settings)
         if isinstance(found, str):
             metrics[seed], failures[seed] = no_metrics(), found
             continue
         metrics[seed] = found.metrics
+        plots.append(found.plots)
         if not rules:
-            _write_pictures(subject, found, settings)
+            _write_pictures(subject, images, found, settings)
             rules = protocol(settings, found.scores.test.anomaly_maps.shape[1:])
+    write_plots(StudyPaths(subject.study).plots(method, category), plots)
     if not rules:
         _write_reasons(subject, failures)
-    result = _result(subject, metrics, rules, failures)
-    notes = run_notes(models[seeds[0]])
-    result["setup"] = run_setup(subject.method, models[seeds[0]])
+    result = _result(subject, images, metrics, rules, failures)
+    notes = run_notes(_model(subject, seeds[0]))
+    result["setup"] = run_setup(subject.method, _model(subject, seeds[0]))
     path = StudyPaths(subject.study).result(method, category)
     write_json(path, result | ({"notes": notes} if notes else {}))
+
+
+def _model(subject: Subject, seed: int) -> Path:
+    place = (subject.method.name, subject.manifest.category, seed)
+    return StudyPaths(subject.study).model(*place)
 
 
 def _folders(subject: Subject) -> tuple[Path, Path]:
@@ -93,16 +105,17 @@ def _folders(subject: Subject) -> tuple[Path, Path]:
 
 
 def _evaluate_seed(
-    subject: Subject, seed: int, model: Path, settings: EvaluateSettings
+    subject: Subject, images: LabelledImages, seed: int, settings: EvaluateSettings
 ) -> _Found | str:
     """Write what one model gave and return it, or say and return why there is nothing."""
     label = f"{subject.method.name} {subject.manifest.category} seed {seed}"
+    model = _model(subject, seed)
     untrained = failure_of(model)
     if untrained is not None:
         say(f"{label}: no model, its training failed")
         return untrained
     scores = _score(load_run(subject.method, model), subject)
-    measured = measure(subject.manifest.test, scores, subject.root, settings)
+    measured = measure(images, scores, settings)
     if measured.failure is not None:
         say(f"{label} failed, which the tables will show: {measured.failure}")
         return measured.failure
@@ -112,7 +125,8 @@ def _evaluate_seed(
     say(f"{label}: {_headline(measured.metrics)}")
     if measured.aupimo.undefined:
         say(f"AUPIMO is left empty: {measured.aupimo.undefined}")
-    return _Found(scores, measured.metrics)
+    labels = np.array([record.label for record in images.records])
+    return _Found(scores, measured.metrics, seed_plots(seed, labels, scores, measured.curves))
 
 
 def _score(detector: Detector, subject: Subject) -> CategoryScores:
@@ -125,18 +139,19 @@ def _score(detector: Detector, subject: Subject) -> CategoryScores:
 
 
 def _headline(metrics: Metrics) -> str:
-    shown = ("image_auroc", "pixel_auroc", "aupro_30", "aupimo")
-    values = ((name, metrics[name]) for name in shown)
+    values = ((name, metrics[name]) for name in named("headline"))
     return ", ".join(
         f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in values
     )
 
 
-def _write_pictures(subject: Subject, found: _Found, settings: EvaluateSettings) -> None:
+def _write_pictures(
+    subject: Subject, images: LabelledImages, found: _Found, settings: EvaluateSettings
+) -> None:
     threshold = found.metrics["threshold"]
     assert threshold is not None
-    records, (_, folder) = subject.manifest.test, _folders(subject)
-    write_overlays(records, found.scores.test, threshold, subject.root, folder, settings)
+    _, folder = _folders(subject)
+    write_overlays(images, found.scores.test, threshold, folder, settings)
 
 
 def _write_reasons(subject: Subject, failures: Mapping[int, str]) -> None:
@@ -152,7 +167,8 @@ def _write_scores(
     manifest = subject.manifest
     unknown = np.full(len(manifest.test), np.nan)
     columns = {
-        influence_column(name): measured.influences.get(name, unknown) for name in INFLUENCED
+        influence_column(name): measured.influences.get(name, unknown)
+        for name in named("influence")
     }
     anomalies = validation_anomalies(subject.bank).paths
     synthetic = pd.DataFrame({"path": [path.name for path in anomalies]}).assign(
@@ -188,12 +204,13 @@ def _frame(records: tuple[Record, ...], scores: np.ndarray) -> pd.DataFrame:
 
 def _result(
     subject: Subject,
+    images: LabelledImages,
     metrics: Mapping[int, Metrics],
     rules: dict[str, str],
     failures: Mapping[int, str],
 ) -> dict[str, Any]:
     manifest = subject.manifest
-    anomalous = [record for record in manifest.test if record.label]
+    anomalous = sum(record.label for record in manifest.test)
     return {
         "study": subject.study,
         "dataset": subject.dataset,
@@ -203,9 +220,9 @@ def _result(
         "counts": {
             "train_good": len(manifest.train),
             "validation_good": len(manifest.validation),
-            "test_good": len(manifest.test) - len(anomalous),
-            "test_anomalous": len(anomalous),
-            "test_without_mask": sum(record_mask(r, subject.root) is None for r in anomalous),
+            "test_good": len(manifest.test) - anomalous,
+            "test_anomalous": anomalous,
+            "test_without_mask": images.without_mask,
         },
         "digests": {"manifest": manifest.digest, "bank": subject.bank_digest},
         "seeds": {str(seed): own for seed, own in metrics.items()},

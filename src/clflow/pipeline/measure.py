@@ -6,20 +6,42 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from clflow.data.images import resize_mask
 from clflow.data.records import Record, record_mask
 from clflow.detectors.protocol import Scores
 from clflow.metrics.curves import PixelCurves
-from clflow.metrics.image import IMAGE_METRICS, image_metrics
 from clflow.metrics.pimo import PIMO_BOUNDS, Aupimo, PimoScores
 from clflow.metrics.pixel import PixelScores
-from clflow.metrics.threshold import decisions_at, threshold_from_good
+from clflow.metrics.registry import METRICS
+from clflow.metrics.scored import ScoredCategory
 from clflow.pipeline.settings import EvaluateSettings
 
 CURVE_POINTS = 200
 
 Metrics = dict[str, float | None]
+Mask = NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """Test images below `root` with their masks [H, W], None where there is none or it is empty."""
+
+    root: Path
+    records: tuple[Record, ...]
+    masks: tuple[Mask, ...]
+
+    @classmethod
+    def read(cls, records: tuple[Record, ...], root: Path) -> "LabelledImages":
+        """Read the masks, once for all models."""
+        return cls(root, records, tuple(record_mask(record, root) for record in records))
+
+    @property
+    def without_mask(self) -> int:
+        """How many anomalous images have no marked pixel."""
+        pairs = zip(self.records, self.masks, strict=True)
+        return sum(mask is None for record, mask in pairs if record.label)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +70,7 @@ class Measurement:
 
 
 def measure(
-    records: tuple[Record, ...], scores: CategoryScores, root: Path, settings: EvaluateSettings
+    images: LabelledImages, scores: CategoryScores, settings: EvaluateSettings
 ) -> Measurement:
     """Return everything that is measured on the test images.
 
@@ -56,29 +78,35 @@ def measure(
     from synthetic anomalies made from them: the figure to select settings by. Where a score is NaN
     or infinite nothing is defined: to leave it out, clamp or fill it would hide a broken model.
     """
+    count = len(images.records)
     failure = _not_finite(scores)
     if failure is not None:
-        nothing = Aupimo(np.full(len(records), np.nan), failure)
+        nothing = Aupimo(np.full(count, np.nan), failure)
         return Measurement(no_metrics(), nothing, None, {}, failure)
-    labels = np.array([record.label for record in records])
-    threshold = threshold_from_good(scores.validation, settings.threshold_quantile)
-    found = _localisation(records, scores.test.anomaly_maps, root, settings)
-    metrics = {
-        **image_metrics(labels, scores.test.image_scores),
-        **found.metrics,
-        "aupimo": found.aupimo.mean,
-        "threshold": threshold,
-        **decisions_at(labels, scores.test.image_scores, threshold),
-        "synthetic_image_auroc": _synthetic(scores)["image_auroc"],
-    }
-    return replace(found, metrics=metrics)
+    pixels, aupimo, measured = _localised(images, scores.test.anomaly_maps, settings)
+    scored = ScoredCategory(
+        labels=np.array([record.label for record in images.records]),
+        images=scores.test.image_scores,
+        held_out=scores.validation,
+        synthetic=scores.synthetic,
+        quantile=settings.threshold_quantile,
+        pixels=pixels,
+        aupimo=aupimo.mean,
+    )
+    # aligned once more: all maps at the masks' native size would be another copy in memory
+    known = _known(images, scores.test.anomaly_maps, settings)
+    moved = pixels.influences((own, mask) for _, own, mask in known)
+    return Measurement(
+        metrics={name: metric.value(scored) for name, metric in METRICS.items()},
+        aupimo=replace(aupimo, per_image=_placed(aupimo.per_image, measured, count)),
+        curves=pixels.curves(CURVE_POINTS),
+        influences={name: _placed(own, measured, count) for name, own in moved.items()},
+    )
 
 
 def no_metrics() -> Metrics:
     """Return every metric as undefined, as it is without a model or finite scores."""
-    decisions = decisions_at((), (), 0.0)
-    names = (*IMAGE_METRICS, *PixelScores().metrics(), "aupimo", "threshold", *decisions)
-    return dict.fromkeys((*names, "synthetic_image_auroc"))
+    return dict.fromkeys(METRICS)
 
 
 def _not_finite(scores: CategoryScores) -> str | None:
@@ -102,27 +130,16 @@ def _count_not_finite(values: np.ndarray) -> int:
     return len(values) - int(np.count_nonzero(finite))
 
 
-def _synthetic(scores: CategoryScores) -> Mapping[str, float | None]:
-    labels = np.repeat([0, 1], [len(scores.validation), len(scores.synthetic)])
-    return image_metrics(labels, np.concatenate([scores.validation, scores.synthetic]))
-
-
-def _localisation(
-    records: tuple[Record, ...], maps: np.ndarray, root: Path, settings: EvaluateSettings
-) -> Measurement:
-    masks = [record_mask(record, root) for record in records]
+def _localised(
+    images: LabelledImages, maps: np.ndarray, settings: EvaluateSettings
+) -> tuple[PixelScores, Aupimo, list[int]]:
+    """Return what is known by pixel, and the places of the images that it is known of."""
     pixels, pimo, measured = PixelScores(), PimoScores(), []
-    for index, scores, mask in _known(records, maps, masks, settings):
+    for index, scores, mask in _known(images, maps, settings):
         pixels.add(scores, mask)
         pimo.add(scores, mask)
         measured.append(index)
-    aupimo = pimo.measure()
-    aupimo = replace(aupimo, per_image=_placed(aupimo.per_image, measured, len(records)))
-    # aligned once more: all maps at the masks' native size would be another copy in memory
-    known = _known(records, maps, masks, settings)
-    moved = pixels.influences((scores, mask) for _, scores, mask in known)
-    influences = {name: _placed(own, measured, len(records)) for name, own in moved.items()}
-    return Measurement(pixels.metrics(), aupimo, pixels.curves(CURVE_POINTS), influences)
+    return pixels, pimo.measure(), measured
 
 
 def _placed(values: np.ndarray, places: Sequence[int], count: int) -> np.ndarray:
@@ -133,13 +150,11 @@ def _placed(values: np.ndarray, places: Sequence[int], count: int) -> np.ndarray
 
 
 def _known(
-    records: tuple[Record, ...],
-    maps: np.ndarray,
-    masks: Sequence[np.ndarray | None],
-    settings: EvaluateSettings,
-) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+    images: LabelledImages, maps: np.ndarray, settings: EvaluateSettings
+) -> Iterator[tuple[int, np.ndarray, Mask]]:
     """Yield index, map and mask of the images of which it is known where the defects are."""
-    for index, (record, anomaly_map, own) in enumerate(zip(records, maps, masks, strict=True)):
+    triples = zip(images.records, maps, images.masks, strict=True)
+    for index, (record, anomaly_map, own) in enumerate(triples):
         scores, mask = _aligned(record, anomaly_map, own, settings)
         # a tiny defect may vanish at the input size: its pixels are not good ones either
         if not record.label or (mask is not None and mask.any()):
@@ -147,8 +162,8 @@ def _known(
 
 
 def _aligned(
-    record: Record, anomaly_map: np.ndarray, mask: np.ndarray | None, settings: EvaluateSettings
-) -> tuple[np.ndarray, np.ndarray | None]:
+    record: Record, anomaly_map: np.ndarray, mask: Mask, settings: EvaluateSettings
+) -> tuple[np.ndarray, Mask]:
     """Return map and mask at the same size, by the rule of the settings."""
     if settings.masks == "native":
         size = (record.width, record.height)

@@ -3,23 +3,20 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from clflow.data.images import read_image, resize_image, resize_mask, write_png
-from clflow.data.records import Record, record_mask
+from clflow.canvas import edged, heat, title_bar
+from clflow.data.images import read_image, resize_image, write_png
+from clflow.data.records import Record
 from clflow.detectors.protocol import Scores
+from clflow.pipeline.measure import LabelledImages, Mask
 from clflow.pipeline.settings import EvaluateSettings
-
-_BAR = 22
-_WHITE = (255, 255, 255)
 
 
 def write_overlays(
-    records: tuple[Record, ...],
+    images: LabelledImages,
     scores: Scores,
     threshold: float,
-    root: Path,
     folder: Path,
     settings: EvaluateSettings,
 ) -> None:
@@ -29,13 +26,14 @@ def write_overlays(
     """
     folder.mkdir(parents=True, exist_ok=True)
     low, high = _colour_range(scores.anomaly_maps)
-    for name, index in _chosen(records, scores.image_scores, settings):
-        record = records[index]
+    for name, index in _chosen(images.records, scores.image_scores, settings):
+        record = images.records[index]
         score = scores.image_scores[index]
         verdict = "flagged" if score > threshold else "passed"
         title = f"{record.defect}  score {score:.3f} (threshold {threshold:.3f}, {verdict})"
         scaled = ((scores.anomaly_maps[index] - low) / max(high - low, 1e-12)).clip(0, 1)
-        picture = _picture(root, record, scaled, title)
+        image = read_image(images.root / record.path)
+        picture = _picture(image, images.masks[index], scaled, title)
         write_png(folder / f"{name}-{record.defect}-{Path(record.path).stem}.png", picture)
 
 
@@ -62,23 +60,8 @@ def _chosen(
             yield f"{kind}-{rank}", int(index)
 
 
-def _picture(root: Path, record: Record, scaled: np.ndarray, title: str) -> np.ndarray:
-    height, width = scaled.shape
-    image = resize_image(read_image(root / record.path), height, width)
-    heat = cv2.cvtColor(
-        cv2.applyColorMap((255 * scaled).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB
-    )
-    panels = np.concatenate([image, _outlined(image, record, root), heat], axis=1)
-    bar = np.zeros((_BAR, panels.shape[1], 3), np.uint8)
-    cv2.putText(bar, title, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, _WHITE, 1, cv2.LINE_AA)
-    return np.concatenate([bar, panels], axis=0)
-
-
-def _outlined(image: np.ndarray, record: Record, root: Path) -> np.ndarray:
-    mask = record_mask(record, root)
-    outlined = image.copy()
-    if mask is not None:
-        small = resize_mask(mask, *image.shape[:2]).astype(np.uint8)
-        contours, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(outlined, contours, -1, (255, 0, 0), 1, cv2.LINE_AA)
-    return outlined
+def _picture(image: np.ndarray, mask: Mask, scaled: np.ndarray, title: str) -> np.ndarray:
+    small = resize_image(image, *scaled.shape)
+    coloured = heat((255 * scaled).astype(np.uint8))
+    panels = np.concatenate([small, edged(small, mask), coloured], axis=1)
+    return np.concatenate([title_bar(title, panels.shape[1]), panels], axis=0)

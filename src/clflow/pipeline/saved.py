@@ -21,8 +21,7 @@ from clflow.progress import say
 from clflow.report import latex, markdown
 from clflow.report.diagnosis import Places, places_of, read_diagnoses
 from clflow.report.evidence import Diagnosis
-from clflow.report.results import csv_text, load_results, read_results
-from clflow.report.scores import read_scores, saved_scores
+from clflow.report.results import csv_text, load_results, read_results, read_scores, saved_scores
 from clflow.report.settings import TabulateSettings
 from clflow.report.tables import Sources
 from clflow.settings import PARAMS

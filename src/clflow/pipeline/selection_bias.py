@@ -16,15 +16,22 @@ from clflow.data.images import ImageSource
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.errors import TrainingError
 from clflow.files import write_json
+from clflow.metrics.registry import named
 from clflow.pipeline.evaluate import Subject
 from clflow.pipeline.inputs import image_files, training_data, validation_anomalies
-from clflow.pipeline.measure import CategoryScores, Metrics, measure, protocol
+from clflow.pipeline.measure import CategoryScores, LabelledImages, Metrics, measure, protocol
 from clflow.pipeline.settings import EvaluateSettings
 from clflow.pipeline.train import failure_of
 from clflow.progress import say
 from clflow.settings import parse
 from clflow.study.paths import FEATURES, StudyPaths
-from clflow.study.selection_bias import Curve, Measured, Point, SelectionBiasReport, gaps
+from clflow.study.selection_bias import (
+    CurvePoint,
+    Measured,
+    SelectionBiasReport,
+    TrainingCurve,
+    gaps,
+)
 
 
 def observed_steps(total: int, points: int) -> tuple[int, ...]:
@@ -48,12 +55,12 @@ class Watcher:
 
     steps: Sequence[int]
     measure: Callable[[int], Measured]
-    points: list[Point] = field(default_factory=list)
+    points: list[CurvePoint] = field(default_factory=list)
 
     def __call__(self, step: int) -> None:
         """Measure if it is time to."""
         if step in self.steps:
-            self.points.append(Point(step=step, metrics=dict(self.measure(step))))
+            self.points.append(CurvePoint(step=step, metrics=dict(self.measure(step))))
 
     def check_complete(self) -> None:
         """Refuse a training that was not seen at all the steps.
@@ -70,9 +77,6 @@ class Watcher:
             )
 
 
-METRICS = ("image_auroc", "pixel_auroc", "aupro_30")
-# beside the gaps' metrics: what a choice of the step without test labels could go by
-OBSERVED = (*METRICS, "synthetic_image_auroc")
 PURPOSE = (
     "diagnostic: the best point is chosen with the test labels and is no result; the models and "
     "numbers of the study do not depend on it"
@@ -96,6 +100,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class _Images:
+    labelled: LabelledImages
     test: ImageSource
     validation: ImageSource
     synthetic: ImageSource
@@ -112,6 +117,7 @@ def observe(observed: Observed, seeds: Sequence[int]) -> None:
     subject = observed.subject
     manifest = subject.manifest
     images = _Images(
+        LabelledImages.read(manifest.test, subject.root),
         image_files(subject.root, manifest.test),
         image_files(subject.root, manifest.validation),
         validation_anomalies(subject.bank),
@@ -147,7 +153,7 @@ def _protocol(observed: Observed) -> dict[str, str]:
     return {"purpose": PURPOSE} | {name: rules[name] for name in ("scores", "masks", "aupro")}
 
 
-def _observe_seed(observed: Observed, images: _Images, seed: int) -> Curve:
+def _observe_seed(observed: Observed, images: _Images, seed: int) -> TrainingCurve:
     subject, method = observed.subject, observed.subject.method
     settings = parse(method.settings_model, observed.settings, f"train.{method.name}")
     detector = method.detector_class()(settings, method=method.name)
@@ -165,7 +171,9 @@ def _observe_seed(observed: Observed, images: _Images, seed: int) -> Curve:
     watcher.check_complete()
     category = subject.manifest.category
     check_same_model(detector, StudyPaths(subject.study).model(method.name, category, seed))
-    return Curve(points=tuple(watcher.points), gap=gaps(watcher.points, METRICS))
+    return TrainingCurve(
+        points=tuple(watcher.points), gap=gaps(watcher.points, named("selection_bias"))
+    )
 
 
 def _measure(detector: Detector, images: _Images, observed: Observed) -> Metrics:
@@ -175,9 +183,10 @@ def _measure(detector: Detector, images: _Images, observed: Observed) -> Metrics
         detector.score(images.validation, workspace).image_scores,
         detector.score(images.synthetic, workspace).image_scores,
     )
-    subject = observed.subject
-    measured = measure(subject.manifest.test, scores, subject.root, observed.evaluate)
-    return {name: measured.metrics[name] for name in OBSERVED}
+    measured = measure(images.labelled, scores, observed.evaluate)
+    # beside the gaps' metrics: what a choice of the step without test labels could go by
+    followed = (*named("selection_bias"), *named("without_labels"))
+    return {name: measured.metrics[name] for name in followed}
 
 
 def _described(metrics: Metrics) -> str:

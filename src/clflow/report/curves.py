@@ -20,7 +20,7 @@ Rates = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class RateCurve:
     """Vertices from (0, 0) to (1, 1), joined by straight lines; neither rate [V] ever falls."""
 
     fpr: Rates
@@ -32,16 +32,16 @@ class Curve:
         return float(np.trapezoid(self.hit, self.fpr))
 
 
-def roc_curve(anomalous: NDArray[np.bool_], scores: Rates) -> Curve:
+def roc_curve(anomalous: NDArray[np.bool_], scores: Rates) -> RateCurve:
     """Return the exact ROC curve of finite image scores [N] of both classes."""
     good, defect = np.sort(scores[~anomalous]), scores[anomalous]
     steps = defect_steps(good, defect, np.ones(len(defect)))
     assert steps is not None, "an ROC curve needs both classes"
     curves = steps.curves()
-    return Curve(curves.fpr, curves.tpr)
+    return RateCurve(curves.fpr, curves.tpr)
 
 
-def mean_curve(curves: Sequence[Curve]) -> Curve:
+def mean_curve(curves: Sequence[RateCurve]) -> RateCurve:
     """Return the mean hit rate at each false-positive rate; its area is the mean of the areas.
 
     This is vertical averaging (Fawcett, Pattern Recognition Letters 27, 2006), at all vertices of
@@ -49,10 +49,10 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     """
     fpr = np.unique(np.concatenate([curve.fpr for curve in curves]))
     lowest_and_highest = np.mean([_limits(curve, fpr) for curve in curves], axis=0)
-    return Curve(np.repeat(fpr, 2), lowest_and_highest.ravel())
+    return RateCurve(np.repeat(fpr, 2), lowest_and_highest.ravel())
 
 
-def _limits(curve: Curve, fpr: Rates) -> Rates:
+def _limits(curve: RateCurve, fpr: Rates) -> Rates:
     """Return the lowest and the highest hit rate at each false-positive rate, [F, 2]."""
     between = np.interp(fpr, curve.fpr, curve.hit)
     first = np.searchsorted(curve.fpr, fpr, side="left")
@@ -107,7 +107,7 @@ class MethodScores:
     method: str
     place: int
     seeds: Mapping[int, SeedScores]
-    regions: Mapping[int, Curve | None]
+    regions: Mapping[int, RateCurve | None]
 
 
 def read_method(folder: Path, method: str, place: int, seeds: Sequence[int]) -> MethodScores:
@@ -148,11 +148,11 @@ def _read_scores(path: Path) -> SeedScores:
     return SeedScores(anomalous, _floats(test["score"]), _floats(held_out["score"]))
 
 
-def _read_regions(path: Path) -> Curve | None:
+def _read_regions(path: Path) -> RateCurve | None:
     table = _read(path, ["fpr", "pro"])
     if table.empty:
         return None
-    curve = Curve(_floats(table["fpr"]), _floats(table["pro"]))
+    curve = RateCurve(_floats(table["fpr"]), _floats(table["pro"]))
     for name, rates in (("fpr", curve.fpr), ("pro", curve.hit)):
         if rates[0] != 0 or rates[-1] != 1 or not (np.diff(rates) >= 0).all():
             raise DataError(f"{path}: {name} does not rise from 0 to 1; {_REMEDY}")

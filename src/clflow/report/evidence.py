@@ -1,4 +1,4 @@
-"""Everything a summary is made from."""
+"""What qualifies a study's numbers: intervals over test images, tests, failed runs, diagnoses."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,13 +9,105 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from clflow.report.intervals import RESAMPLED, interval_table
+from clflow.files import digest_of
+from clflow.metrics.registry import METRICS
 from clflow.report.published import Ours
-from clflow.report.scores import CategoryScores
+from clflow.report.results import ScoreTable
 from clflow.report.settings import TabulateSettings
-from clflow.report.summary import OVERALL, UNDEFINED, Claim, Marks, Summary, summarize
+from clflow.report.summary import OVERALL, RESAMPLED, UNDEFINED, Claim, Marks, Summary, summarize
 from clflow.report.tests import BY_CATEGORY, WILCOXON, comparison_table
-from clflow.study.runs import Run
+from clflow.statistics.bootstrap import draw_resamples, percentile_interval, resampled_auroc
+from clflow.statistics.delong import Values
+from clflow.study.runs import RunResult
+
+INTERVAL_COLUMNS = (
+    "dataset",
+    "category",
+    "method",
+    "metric",
+    "mean",
+    "std",
+    "low",
+    "high",
+    "seeds",
+)
+
+Samples = dict[tuple[str, str], Values]
+
+
+def interval_table(
+    results: pd.DataFrame, scores: Mapping[str, ScoreTable], settings: TabulateSettings
+) -> pd.DataFrame:
+    """Return a row per metric, category and method, and one of the mean over categories.
+
+    `low` and `high` are of image AUROC alone: other metrics are not made of one score per image.
+    """
+    rows = (
+        row
+        for name in METRICS
+        for row in _interval_rows(results, summarize(results, name), scores, settings)
+    )
+    return pd.DataFrame(rows, columns=list(INTERVAL_COLUMNS))
+
+
+def _interval_rows(
+    results: pd.DataFrame,
+    summary: Summary,
+    scores: Mapping[str, ScoreTable],
+    settings: TabulateSettings,
+) -> Iterator[tuple[object, ...]]:
+    dataset, seeds = results["dataset"].iloc[0], [int(seed) for seed in results["seed"].unique()]
+    samples: Samples = {}
+    if summary.metric.name == RESAMPLED:
+        samples = _resample(dataset, scores, summary, seeds, settings.resamples)
+    means, stds = summary.mean.to_numpy(dtype=float), summary.std.to_numpy(dtype=float)
+    for row, category in enumerate([*summary.categories, OVERALL]):
+        for column, method in enumerate(summary.methods):
+            place = (dataset, category, method, summary.metric.name)
+            numbers = (means[row, column], stds[row, column])
+            yield (
+                *place,
+                *numbers,
+                *_bounds(samples.get((category, method)), settings),
+                len(seeds),
+            )
+
+
+def _resample(
+    dataset: str,
+    scores: Mapping[str, ScoreTable],
+    summary: Summary,
+    seeds: Sequence[int],
+    count: int,
+) -> Samples:
+    samples: Samples = {}
+    for category in summary.categories:
+        own = scores[category]
+        draws = draw_resamples(own.labels, count, _generator(dataset, category))
+        for method in summary.methods:
+            models = own.models(method, seeds)
+            if models is not None:
+                samples[category, method] = resampled_auroc(own.labels, models, draws)
+    for method in summary.methods:
+        # The categories are fixed, their images are drawn apart.
+        parts = [samples.get((category, method)) for category in summary.averaged]
+        found = [part for part in parts if part is not None]
+        if found and len(found) == len(parts):
+            samples[OVERALL, method] = np.mean(found, axis=0)
+    return samples
+
+
+def _generator(dataset: str, category: str) -> np.random.Generator:
+    """Return the generator of a category: other categories of a study do not change its draws."""
+    return np.random.default_rng(int(digest_of([dataset, category]), 16))
+
+
+def _bounds(sample: Values | None, settings: TabulateSettings) -> tuple[float, float]:
+    if sample is None:
+        return np.nan, np.nan
+    interval = percentile_interval(sample, settings.confidence)
+    return interval.low, interval.high
+
 
 MARK = "†"
 CHANCE = 0.5
@@ -38,12 +130,12 @@ class Flag:
         return f"{MARK} {self.method} on {self.category}, {seeds}: {self.reason}."
 
 
-def flags_of(runs: Iterable[Run], scores: Mapping[str, CategoryScores]) -> tuple[Flag, ...]:
+def flags_of(runs: Iterable[RunResult], scores: Mapping[str, ScoreTable]) -> tuple[Flag, ...]:
     """Return the flags of all runs, in their order; seeds with one reason share a flag."""
     return tuple(flag for run in runs for flag in _flags(run, scores[run.category]))
 
 
-def _flags(run: Run, scores: CategoryScores) -> Iterator[Flag]:
+def _flags(run: RunResult, scores: ScoreTable) -> Iterator[Flag]:
     found = sorted(
         (reason, seed) for seed in run.seeds if (reason := _reason(run, seed, scores)) is not None
     )
@@ -51,7 +143,7 @@ def _flags(run: Run, scores: CategoryScores) -> Iterator[Flag]:
         yield Flag(run.category, run.method, tuple(seed for _, seed in group), reason)
 
 
-def _reason(run: Run, seed: int, scores: CategoryScores) -> str | None:
+def _reason(run: RunResult, seed: int, scores: ScoreTable) -> str | None:
     if seed in run.failed_seeds:
         return run.failures.get(seed, NO_RESULT).rstrip(".")
     values = scores.by_run[run.method, seed]
@@ -66,7 +158,7 @@ def _reason(run: Run, seed: int, scores: CategoryScores) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Findings:
     """Tables of intervals and tests, and the flags of failed and degenerate runs."""
 
     intervals: pd.DataFrame
@@ -75,13 +167,13 @@ class Evidence:
 
 
 def gather_evidence(
-    runs: Sequence[Run],
+    runs: Sequence[RunResult],
     results: pd.DataFrame,
-    scores: Mapping[str, CategoryScores],
+    scores: Mapping[str, ScoreTable],
     settings: TabulateSettings,
-) -> Evidence:
+) -> Findings:
     """Return intervals, tests and flags of a study from its tidy table and raw scores."""
-    return Evidence(
+    return Findings(
         interval_table(results, scores, settings),
         comparison_table(results, scores, settings),
         flags_of(runs, scores),
@@ -111,9 +203,9 @@ class Report:
 
     study: str
     dataset: str
-    runs: Sequence[Run]
+    runs: Sequence[RunResult]
     results: pd.DataFrame
-    evidence: Evidence
+    evidence: Findings
     ours: Ours
     published: pd.DataFrame
     settings: TabulateSettings

@@ -127,7 +127,7 @@ def _legend() -> list[Patch | Line2D]:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class CategoryFigures:
     """What is drawn: the methods of a study on a category, and the quantile of its threshold."""
 
     category: str
@@ -136,7 +136,9 @@ class Subject:
     threshold_quantile: float
 
 
-def write_figures(subject: Subject, folder: Path, formats: Sequence[str]) -> tuple[str, ...]:
+def write_figures(
+    subject: CategoryFigures, folder: Path, formats: Sequence[str]
+) -> tuple[str, ...]:
     """Write roc, scores and, if there are curves of pixels, pro; return the names of these.
 
     What is missing or not defined is said in the figure that lacks it.
@@ -148,7 +150,7 @@ def write_figures(subject: Subject, folder: Path, formats: Sequence[str]) -> tup
     return tuple(figures)
 
 
-def _figures(subject: Subject) -> dict[str, Build]:
+def _figures(subject: CategoryFigures) -> dict[str, Build]:
     category, methods, seeds = subject.category, subject.methods, subject.seeds
     panels = score_panels(methods, seeds, subject.threshold_quantile)
     figures: dict[str, Build] = {

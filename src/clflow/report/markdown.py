@@ -5,9 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from clflow.metrics.registry import METRICS
+from clflow.metrics.registry import METRICS, named
 from clflow.report.evidence import MARK, Diagnosis, Report, interval_cells
-from clflow.report.intervals import RESAMPLED
 from clflow.report.remarks import (
     LEAD,
     TITLE,
@@ -19,7 +18,7 @@ from clflow.report.remarks import (
     words,
 )
 from clflow.report.remarks import remarks as published_remarks
-from clflow.report.summary import UNDEFINED, Cell, Summary, oriented, rows_of, summarize
+from clflow.report.summary import RESAMPLED, UNDEFINED, Cell, Summary, oriented, rows_of, summarize
 from clflow.report.tests import BY_CATEGORY, FRIEDMAN, WILCOXON
 
 
@@ -93,7 +92,6 @@ def _difference(difference: float, p: float, digits: int) -> str:
     return value if math.isnan(p) else f"{value} ({p_text(p)})"
 
 
-_DECISIONS = ("image_precision", "image_recall", "image_f1", "image_fpr", "image_f1_max")
 _SPECIAL = str.maketrans({character: rf"\{character}" for character in "\\`*|<[]"})
 
 
@@ -105,9 +103,10 @@ def escape(text: str) -> str:
 def render_markdown(report: Report) -> str:
     """Return the whole of summary.md."""
     settings = report.settings
-    names = dict.fromkeys((*settings.metrics, *_DECISIONS))
+    decided = (*named("decision"), "image_f1_max")
+    names = dict.fromkeys((*settings.metrics, *decided))
     summaries = {name: summarize(report.results, name) for name in names}
-    decisions = [summaries[name] for name in _DECISIONS]
+    decisions = [summaries[name] for name in decided]
     present = [run for run in report.runs if run.counts]
     blocks = [
         f"# {escape(report.study)}: results on {escape(report.dataset)}",

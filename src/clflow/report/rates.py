@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from clflow.report.curves import Curve, MethodScores, SeedScores, mean_curve, roc_curve
+from clflow.report.curves import MethodScores, RateCurve, SeedScores, mean_curve, roc_curve
 from clflow.report.style import GREY, line_look, new_figure
 
 PRO_LIMIT = 0.3
@@ -23,7 +23,7 @@ class Line:
 
     label: str
     place: int
-    curves: tuple[Curve, ...]
+    curves: tuple[RateCurve, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ def _pro_line(method: MethodScores, asked: int) -> Line:
     return Line(label, method.place, found)
 
 
-def _mean_and_deviation(curves: Sequence[Curve]) -> str:
+def _mean_and_deviation(curves: Sequence[RateCurve]) -> str:
     areas = [curve.area for curve in curves]
     mean = f"{np.mean(areas):.3f}"
     return f"{mean} ± {np.std(areas, ddof=1):.3f}" if len(areas) > 1 else mean

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from clflow.metrics.registry import METRICS
 from clflow.report.evidence import MARK, Report
-from clflow.report.intervals import RESAMPLED
 from clflow.report.literature import UNVERIFIED
 from clflow.report.settings import TabulateSettings
-from clflow.report.summary import OVERALL, UNDEFINED, Summary, cell_text, summarize
-from clflow.study.runs import Run
+from clflow.report.summary import OVERALL, RESAMPLED, UNDEFINED, Summary, cell_text, summarize
+from clflow.study.runs import RunResult
 
 
-def protocol_lines(runs: Sequence[Run], seeds: Sequence[int]) -> list[str]:
+def protocol_lines(runs: Sequence[RunResult], seeds: Sequence[int]) -> list[str]:
     """Return what the numbers are, then each entry of the protocols of runs that measured."""
     fixed = [
         f"Numbers are fractions, not percentages. Seeds: {', '.join(map(str, seeds))}.",
@@ -30,7 +29,7 @@ def protocol_lines(runs: Sequence[Run], seeds: Sequence[int]) -> list[str]:
     return fixed + [f"{words(key)}: {_agreed(measured, key)}." for key in keys]
 
 
-def count_table(runs: Sequence[Run]) -> pd.DataFrame:
+def count_table(runs: Sequence[RunResult]) -> pd.DataFrame:
     """Return the counts of each category; by method only where methods differ."""
     keys = dict.fromkeys(key for run in runs for key in run.counts)
     rows = []
@@ -86,7 +85,7 @@ def _failed(report: Report) -> list[str]:
     ]
 
 
-def _remaining(run: Run, settings: TabulateSettings) -> str:
+def _remaining(run: RunResult, settings: TabulateSettings) -> str:
     """Return the means over the seeds that did not fail: a cell would pass them off as complete."""
     rows = [run.seeds[seed] for seed in run.whole_seeds]
     columns = {
@@ -110,7 +109,7 @@ def _mean_text(values: NDArray[np.float64], digits: int) -> str:
     return cell_text(float(values.mean()), deviation, digits)
 
 
-def _methods(runs: Sequence[Run]) -> list[str]:
+def _methods(runs: Sequence[RunResult]) -> list[str]:
     lines: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         if run.notes:
@@ -141,7 +140,7 @@ def _separated(intervals: pd.DataFrame) -> list[str]:
     ]
 
 
-def _unmarked(runs: Sequence[Run]) -> list[str]:
+def _unmarked(runs: Sequence[RunResult]) -> list[str]:
     counts = {run.category: run.counts for run in runs}
     return [
         f"{category}: {unmarked} of {own.get('test_anomalous', 0)} anomalous test images have no "
@@ -162,8 +161,8 @@ def _undefined(summary: Summary) -> str | None:
     )
 
 
-def _agreed(runs: Sequence[Run], key: str) -> str:
-    by_value: dict[str, list[Run]] = {}
+def _agreed(runs: Sequence[RunResult], key: str) -> str:
+    by_value: dict[str, list[RunResult]] = {}
     for run in runs:
         by_value.setdefault(run.protocol.get(key, "not stated"), []).append(run)
     if len(by_value) == 1:
@@ -171,7 +170,7 @@ def _agreed(runs: Sequence[Run], key: str) -> str:
     return "; ".join(f"{value} ({_names(own, runs)})" for value, own in by_value.items())
 
 
-def _names(own: Sequence[Run], runs: Sequence[Run]) -> str:
+def _names(own: Sequence[RunResult], runs: Sequence[RunResult]) -> str:
     methods = dict.fromkeys(run.method for run in own)
     if sum(run.method in methods for run in runs) == len(own):
         return ", ".join(methods)

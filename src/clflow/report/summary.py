@@ -1,4 +1,7 @@
-"""Which way a table of methods and categories lies: one row per whichever there are more of."""
+"""The summary of one metric: means and deviations by category and method, and what a table shows.
+
+The mean of a method over categories is made here alone, for the tables and for MLflow.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -32,6 +35,8 @@ NO_MARKS = Marks()
 UNDEFINED = "–"
 # The category of what is over all of them: no category has this name.
 OVERALL = ""
+# the metric that has intervals: it alone is made of one score per image
+RESAMPLED = "image_auroc"
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,16 @@ def summarize(results: pd.DataFrame, name: str) -> Summary:
     """Summarize one metric of a tidy table.
 
     A value that is undefined for one seed leaves its category undefined for that method: a mean
-    over the other seeds would compare different things.
+    over the other seeds would compare different things. A metric or a run without a row is
+    undefined: the table may be older than the metric.
     """
+    categories, methods = (list(results[key].unique()) for key in ("category", "method"))
     part = results[results["metric"] == name]
-    categories, methods = list(part["category"].unique()), list(part["method"].unique())
-    values = part.pivot(index=["category", "method"], columns="seed", values="value")
-    undefined = set(part.loc[part["value"].isna(), "category"])
+    values = part.pivot(index=["category", "method"], columns="seed", values="value").reindex(
+        index=pd.MultiIndex.from_product([categories, methods], names=["category", "method"]),
+        columns=sorted(results["seed"].unique()),
+    )
+    undefined = set(values.index[values.isna().any(axis=1)].get_level_values("category"))
     averaged = [category for category in categories if category not in undefined]
     per_seed = values.loc[averaged].groupby("method").mean()
     mean, std = (
@@ -107,15 +116,18 @@ def summarize(results: pd.DataFrame, name: str) -> Summary:
 
 
 def mean_metrics(results: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Return each method's mean of each metric, the last row of `summarize`.
+    """Return the last row of every metric's table: its mean by method, then metric.
 
-    A metric that no category has for every method and seed has none.
+    A category counts where every method has a value for every seed. What is undefined, and any
+    metric that is not known, is left out.
+
+    Args:
+        results: a tidy table, as `results.csv`.
     """
-    means: dict[str, dict[str, float]] = {method: {} for method in results["method"].unique()}
-    present = set(results["metric"])
-    for name in (name for name in METRICS if name in present):
-        overall = summarize(results, name).mean.iloc[-1].dropna()
-        for method, value in overall.items():
+    means: dict[str, dict[str, float]] = {str(name): {} for name in results["method"].unique()}
+    found = set(results["metric"])
+    for name in (name for name in METRICS if name in found):
+        for method, value in summarize(results, name).mean.iloc[-1].dropna().items():
             means[str(method)][name] = float(value)
     return means
 

@@ -1,24 +1,17 @@
-"""Mean ranks of the methods over categories, and a diagram of each metric that has enough."""
+"""The files of the tabulate stage: tables for readers and programs, and numbers for DVC."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from clflow.errors import DataError
-from clflow.files import atomic_folder, write_text
-from clflow.metrics.registry import METRICS
+from clflow.files import write_json, write_text
 from clflow.report.evidence import Report, gather_evidence
 from clflow.report.latex import render_latex
 from clflow.report.markdown import render_markdown
 from clflow.report.published import ours_of, published_table
-from clflow.report.results import csv_text, tidy
-from clflow.report.scores import read_scores
+from clflow.report.results import csv_text, read_scores, tidy
 from clflow.report.settings import TabulateSettings
-from clflow.report.style import Diagram, draw
-from clflow.report.summary import Summary, summarize
-from clflow.report.tests import category_values, rankable
-from clflow.statistics.comparison import friedman, mean_ranks, nemenyi
+from clflow.report.summary import mean_metrics
 from clflow.study.paths import (
     COMPARISONS,
     INTERVALS,
@@ -28,8 +21,11 @@ from clflow.study.paths import (
     RESULTS,
     TABLE_FILES,
 )
+from clflow.study.paths import METRICS as METRICS_FILE
 from clflow.study.runs import read_available_runs
 from clflow.study.settings import StudySettings
+
+_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def write_tables(
         DataError: all runs are missing, or one is malformed, of another data set, or does not fit
             its raw scores.
     """
-    report = read_report(study, sources, settings)
+    report = read_study(study, sources, settings)
     texts = {
         RESULTS: csv_text(report.results),
         INTERVALS: csv_text(report.evidence.intervals),
@@ -65,10 +61,20 @@ def write_tables(
     }
     for name in TABLE_FILES:
         write_text(out / name, texts[name])
+    write_json(out / METRICS_FILE, metric_numbers(report))
     return report
 
 
-def read_report(
+def metric_numbers(report: Report) -> dict[str, dict[str, float]]:
+    """Return the means that the tables show by method and metric, without what is undefined."""
+    means = mean_metrics(report.results)
+    return {
+        method: {name: round(own[name], _DIGITS) for name in report.settings.metrics if name in own}
+        for method, own in means.items()
+    }
+
+
+def read_study(
     study: StudySettings,
     sources: Sources,
     settings: TabulateSettings,
@@ -90,55 +96,3 @@ def read_report(
     ours = ours_of(study, runs)
     published = published_table(study.dataset, results, settings.published, ours)
     return Report(study.name, study.dataset, runs, results, evidence, ours, published, settings)
-
-
-COLUMNS = ("metric", "method", "mean_rank", "categories", "critical_difference", "friedman_p")
-RANKS = "ranks.csv"
-
-
-def write_ranks(report: Report, folder: Path) -> None:
-    """Write ranks.csv and, for three methods and five categories or more, a diagram per metric.
-
-    The diagrams are SVG and PNG files named by the metric.
-    """
-    summaries = [
-        summarize(report.results, name)
-        for name in report.settings.metrics
-        if METRICS[name].better is not None
-    ]
-    with atomic_folder(folder) as partial:
-        rows = [row for summary in summaries for row in _rows(summary, report)]
-        write_text(partial / RANKS, csv_text(pd.DataFrame(rows, columns=list(COLUMNS))))
-        for summary in summaries:
-            diagram = _diagram(summary, report)
-            if diagram is not None:
-                draw(diagram, partial / summary.metric.name)
-
-
-def _rows(summary: Summary, report: Report) -> list[tuple[object, ...]]:
-    values = category_values(summary)
-    if not len(values):
-        return []
-    diagram = _diagram(summary, report)
-    tests = (diagram.critical_difference, diagram.friedman_p) if diagram else (None, None)
-    ranks = mean_ranks(values)
-    return [
-        (summary.metric.name, method, rank, len(values), *tests)
-        for method, rank in zip(summary.methods, ranks.tolist(), strict=True)
-    ]
-
-
-def _diagram(summary: Summary, report: Report) -> Diagram | None:
-    values = category_values(summary)
-    if not rankable(values):
-        return None
-    significance = report.settings.significance
-    test = nemenyi(values, significance)
-    return Diagram(
-        title=f"{summary.metric.title}, {len(values)} categories",
-        methods=tuple(summary.methods),
-        mean_ranks=tuple(test.mean_ranks.tolist()),
-        critical_difference=test.critical_difference,
-        friedman_p=friedman(values).p,
-        significance=significance,
-    )

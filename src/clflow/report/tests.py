@@ -11,11 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clflow.errors import DataError
-from clflow.metrics.registry import METRICS
-from clflow.report.intervals import RESAMPLED
-from clflow.report.scores import INFLUENCED, CategoryScores
+from clflow.metrics.registry import METRICS, named
+from clflow.report.results import ScoreTable
 from clflow.report.settings import TabulateSettings
-from clflow.report.summary import OVERALL, Summary, summarize
+from clflow.report.summary import OVERALL, RESAMPLED, Summary, summarize
 from clflow.statistics.comparison import (
     Nemenyi,
     friedman,
@@ -68,7 +67,7 @@ Model = TypeVar("Model")
 
 
 def category_tests(
-    results: pd.DataFrame, scores: Mapping[str, CategoryScores], metric: str
+    results: pd.DataFrame, scores: Mapping[str, ScoreTable], metric: str
 ) -> Iterator[Comparison]:
     """Yield a metric's test for each category and pair of methods; none for a metric without."""
     seeds = [int(seed) for seed in results["seed"].unique()]
@@ -78,14 +77,14 @@ def category_tests(
         place = Comparison(results["dataset"].iloc[0], category, metric, "", n=len(own.labels))
         if metric == RESAMPLED:
             yield from _delong(place, own, methods, seeds)
-        elif metric in INFLUENCED:
+        elif metric in named("influence"):
             values = results[(results["category"] == category) & (results["metric"] == metric)]
             means = values.groupby("method")["value"].mean().to_dict()
             yield from _jackknife(place, own, methods, seeds, means)
 
 
 def _delong(
-    place: Comparison, scores: CategoryScores, methods: Sequence[str], seeds: Sequence[int]
+    place: Comparison, scores: ScoreTable, methods: Sequence[str], seeds: Sequence[int]
 ) -> Iterator[Comparison]:
     models = {method: scores.models(method, seeds) for method in methods}
     placed = {m: placements(scores.labels, s) for m, s in models.items() if s is not None}
@@ -95,7 +94,7 @@ def _delong(
 
 def _jackknife(
     place: Comparison,
-    scores: CategoryScores,
+    scores: ScoreTable,
     methods: Sequence[str],
     seeds: Sequence[int],
     means: Mapping[str, float],
@@ -138,7 +137,7 @@ MINIMUM_CATEGORIES = 5
 
 
 def comparison_table(
-    results: pd.DataFrame, scores: Mapping[str, CategoryScores], settings: TabulateSettings
+    results: pd.DataFrame, scores: Mapping[str, ScoreTable], settings: TabulateSettings
 ) -> pd.DataFrame:
     """Return the tests of each category and pair, and those over categories, of each metric.
 

@@ -15,9 +15,8 @@ RESULTS, INTERVALS, COMPARISONS = "results.csv", "intervals.csv", "comparisons.c
 PUBLISHED = "published.csv"
 MARKDOWN, LATEX = "summary.md", "summary.tex"
 TABLE_FILES = (RESULTS, INTERVALS, COMPARISONS, PUBLISHED, MARKDOWN, LATEX)
-
-# metrics on which the influence of each image is known
-INFLUENCED = ("pixel_auroc", "aupro_30", "aupro_05")
+# numbers alone, for `dvc metrics` and `dvc exp show`
+METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,10 @@ class StudyPaths:
     def overlays(self, method: str, category: str) -> Path:
         """Return the folder of pictures: image, mask and anomaly map."""
         return Path("overlays") / self.study / method / category
+
+    def plots(self, method: str, category: str) -> Path:
+        """Return the folder of a method's curves and scores as tables that DVC draws."""
+        return Path("plots") / self.study / category / method
 
     @property
     def results(self) -> Path:

@@ -1,12 +1,13 @@
-"""The files of the evaluate stage, checked: one method on one category, all seeds."""
+"""The results of the evaluate stage, one file per method and category: the one reader of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from clflow.errors import DataError
+from clflow.files import digest_of, read_report
 from clflow.metrics.registry import METRICS
 
 _REMEDY = "run `dvc repro`"
@@ -28,8 +29,11 @@ class Setup(BaseModel):
         return f"{self.backbone or f'a backbone {_MISSING}'} at {size}"
 
 
-class Run(BaseModel):
+class RunResult(BaseModel):
     """Metrics by seed and name, None where undefined; protocol, counts and digests say of what.
+
+    A file may be older or newer than this code: it may lack a metric of the registry, and may have
+    another, which is kept.
 
     `notes` say in what the method differs from its published self, `failures` why a seed has no
     value, `setup` with what backbone and input size it was made, where these are known.
@@ -52,15 +56,25 @@ class Run(BaseModel):
     @property
     def failed_seeds(self) -> tuple[int, ...]:
         """Seeds without any value: their run failed or was not made."""
-        return tuple(seed for seed, own in self.seeds.items() if set(own.values()) == {None})
+        return tuple(s for s, own in self.seeds.items() if all(v is None for v in own.values()))
 
     @property
     def whole_seeds(self) -> tuple[int, ...]:
         """Seeds with a value, in the order of the study."""
         return tuple(seed for seed in self.seeds if seed not in self.failed_seeds)
 
+    @property
+    def pictured(self) -> int | None:
+        """The first seed with a model, None without any."""
+        return min(self.seeds.keys() - self.failures.keys(), default=None)
 
-Found = dict[tuple[str, str], Run | None]
+    def digest(self, seed: int) -> str:
+        """Return the digest of all that concerns one seed."""
+        shared = self.model_dump(include={"protocol", "counts", "digests"})
+        return digest_of(shared | {"metrics": self.seeds[seed]})
+
+
+Found = dict[tuple[str, str], RunResult | None]
 
 
 def run_file(folder: Path, method: str, category: str) -> Path:
@@ -70,7 +84,7 @@ def run_file(folder: Path, method: str, category: str) -> Path:
 
 def read_runs(
     folder: Path, categories: Sequence[str], methods: Sequence[str], seeds: Sequence[int]
-) -> tuple[Run, ...]:
+) -> tuple[RunResult, ...]:
     """Read the runs that a study names, by category, then method; other files are ignored.
 
     `folder` is results/runs/<study>.
@@ -78,7 +92,7 @@ def read_runs(
     Raises:
         DataError: a file or seed is missing or malformed, or methods saw different images.
     """
-    found = _read_all(folder, categories, methods, seeds)
+    found = _read_all(folder, categories, methods)
     for place, run in found.items():
         _check_complete(run, seeds, run_file(folder, *place), " on ".join(place))
     return _checked(found, seeds)
@@ -86,7 +100,7 @@ def read_runs(
 
 def read_available_runs(
     folder: Path, categories: Sequence[str], methods: Sequence[str], seeds: Sequence[int]
-) -> tuple[Run, ...]:
+) -> tuple[RunResult, ...]:
     """Read runs as `read_runs` does, but a missing file or seed is a run without any value.
 
     A run without a file has no protocol, counts or digests either.
@@ -94,20 +108,20 @@ def read_available_runs(
     Raises:
         DataError: all files are missing, one is malformed, or methods saw different images.
     """
-    found = _read_all(folder, categories, methods, seeds)
+    found = _read_all(folder, categories, methods)
     if not any(found.values()):
         raise DataError(f"no results in {folder}: all runs of the study are missing; {_REMEDY}")
     return _checked(found, seeds)
 
 
-def _checked(found: Found, seeds: Sequence[int]) -> tuple[Run, ...]:
+def _checked(found: Found, seeds: Sequence[int]) -> tuple[RunResult, ...]:
     present = [run for run in found.values() if run]
     for category in dict.fromkeys(run.category for run in present):
         _check_same_images([run for run in present if run.category == category])
     return tuple(_filled(run or _absent(present[0], *place), seeds) for place, run in found.items())
 
 
-def _check_complete(run: Run | None, seeds: Sequence[int], path: Path, name: str) -> None:
+def _check_complete(run: RunResult | None, seeds: Sequence[int], path: Path, name: str) -> None:
     if run is None:
         raise DataError(f"no results of {name}: {path} is missing; {_REMEDY}")
     for seed in seeds:
@@ -116,40 +130,29 @@ def _check_complete(run: Run | None, seeds: Sequence[int], path: Path, name: str
             raise DataError(f"{path} has no seed {seed} (it has {present}); {_REMEDY}")
 
 
-def _read_all(
-    folder: Path, categories: Sequence[str], methods: Sequence[str], seeds: Sequence[int]
-) -> Found:
-    places = ((method, category) for category in categories for method in methods)
-    return {place: _read_run(folder, *place, seeds) for place in places}
+def read_result(folder: Path, method: str, category: str) -> RunResult:
+    """Read one file below `folder`, results/runs/<study>.
 
-
-def _read_run(folder: Path, method: str, category: str, seeds: Sequence[int]) -> Run | None:
+    Raises:
+        DataError: it is missing, malformed, or was written for another place.
+    """
     path = run_file(folder, method, category)
-    if not path.is_file():
-        return None
-    try:
-        run = Run.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(f"{path} is malformed: {place}: {first['msg']}; {_REMEDY}") from error
+    run = read_report(path, RunResult)
     found, expected = (run.study, run.method, run.category), (folder.name, method, category)
     if found != expected:
         raise DataError(f"{path} holds {'/'.join(found)}, not {'/'.join(expected)}; {_REMEDY}")
-    for seed in run.seeds.keys() & set(seeds):
-        _check_metrics(run, seed, path)
     return run
 
 
-def _check_metrics(run: Run, seed: int, path: Path) -> None:
-    odd = sorted(METRICS.keys() ^ run.seeds[seed].keys())
-    if odd:
-        raise DataError(
-            f"{path}, seed {seed}: missing or unknown metric {', '.join(odd)}; {_REMEDY}"
-        )
+def _read_all(folder: Path, categories: Sequence[str], methods: Sequence[str]) -> Found:
+    places = [(method, category) for category in categories for method in methods]
+    return {
+        place: read_result(folder, *place) if run_file(folder, *place).is_file() else None
+        for place in places
+    }
 
 
-def _absent(other: Run, method: str, category: str) -> Run:
+def _absent(other: RunResult, method: str, category: str) -> RunResult:
     nothing: dict[str, Any] = {
         "protocol": {},
         "counts": {},
@@ -162,12 +165,14 @@ def _absent(other: Run, method: str, category: str) -> Run:
     return other.model_copy(update={"method": method, "category": category} | nothing)
 
 
-def _filled(run: Run, seeds: Sequence[int]) -> Run:
+def _filled(run: RunResult, seeds: Sequence[int]) -> RunResult:
+    """Return a run of these seeds, each with every metric of the registry."""
     nothing = dict.fromkeys(METRICS)
-    return run.model_copy(update={"seeds": {seed: run.seeds.get(seed, nothing) for seed in seeds}})
+    filled = {seed: {**nothing, **run.seeds.get(seed, {})} for seed in seeds}
+    return run.model_copy(update={"seeds": filled})
 
 
-def _check_same_images(runs: Sequence[Run]) -> None:
+def _check_same_images(runs: Sequence[RunResult]) -> None:
     first = runs[0]
     for run in runs[1:]:
         if run.digests.get("manifest") != first.digests.get("manifest"):

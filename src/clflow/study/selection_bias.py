@@ -12,7 +12,7 @@ from clflow.files import read_report
 Measured = Mapping[str, float | None]
 
 
-class Point(BaseModel):
+class CurvePoint(BaseModel):
     """Metrics by name after a number of training steps, None where undefined."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -21,12 +21,12 @@ class Point(BaseModel):
     metrics: dict[str, FiniteFloat | None]
 
 
-class Curve(BaseModel):
+class TrainingCurve(BaseModel):
     """The points of one seed, in the order of training, and the gap of each metric."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    points: tuple[Point, ...]
+    points: tuple[CurvePoint, ...]
     gap: dict[str, FiniteFloat | None]
 
 
@@ -41,10 +41,10 @@ class SelectionBiasReport(BaseModel):
     method: str
     protocol: dict[str, str]
     digests: dict[str, str]
-    seeds: dict[int, Curve]
+    seeds: dict[int, TrainingCurve]
 
 
-def gaps(points: Sequence[Point], names: Iterable[str]) -> dict[str, float | None]:
+def gaps(points: Sequence[CurvePoint], names: Iterable[str]) -> dict[str, float | None]:
     """Return for each metric the best of its values minus the last one: never negative.
 
     None where a value is not defined.

@@ -1,4 +1,4 @@
-"""The plain files of a study that are logged, read and checked."""
+"""What the train stage leaves of a model: its description, its curves, or why there is none."""
 
 import csv
 import json
@@ -10,10 +10,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clflow.errors import DataError
-from clflow.files import digest_of, sha256_of
+from clflow.files import digest_of, malformed, sha256_of
 from clflow.study.paths import StudyPaths
+from clflow.study.runs import RunResult, read_result
 
 FAILURE = "failed.json"
+
+Result = RunResult
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -42,34 +45,6 @@ class Description(BaseModel):
     versions: dict[str, str]
     device: str
     failure: str | None = None
-
-
-class Result(BaseModel):
-    """Metrics of one method on one category, per seed; None where a metric is undefined.
-
-    `failures` say why a seed has no model.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    study: str
-    category: str
-    method: str
-    protocol: dict[str, str]
-    counts: dict[str, int]
-    digests: dict[str, str]
-    seeds: dict[int, dict[str, float | None]]
-    failures: dict[int, str] = {}
-
-    @property
-    def pictured(self) -> int | None:
-        """The first seed with a model, None without any."""
-        return min(self.seeds.keys() - self.failures.keys(), default=None)
-
-    def digest(self, seed: int) -> str:
-        """Return the digest of all that concerns one seed."""
-        shared = self.model_dump(include={"protocol", "counts", "digests"})
-        return digest_of(shared | {"metrics": self.seeds[seed]})
 
 
 @dataclass(frozen=True)
@@ -132,16 +107,13 @@ def load_training(root: Path, study: str, method: str, category: str, seed: int)
     return TrainedRun(folder, description, key)
 
 
-def load_result(root: Path, study: str, method: str, category: str) -> Result:
+def load_result(root: Path, study: str, method: str, category: str) -> RunResult:
     """Return the metrics of one method on one category.
 
     Raises:
         DataError: the file is missing, malformed or belongs to other models.
     """
-    path = root / StudyPaths(study).result(method, category)
-    result = parse_record(Result, read_json(path), path)
-    check_place(result, {"study": study, "method": method, "category": category}, path)
-    return result
+    return read_result(root / StudyPaths(study).results, method, category)
 
 
 def load_curves(path: Path) -> list[Point]:
@@ -200,10 +172,7 @@ def parse_record(model: type[Model], content: Any, path: Path) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "content"
-        message = f"{path}: {place}: {first['msg']}; run `dvc repro` to rewrite it"
-        raise DataError(message) from error
+        raise malformed(path, error) from error
 
 
 def check_place(record: BaseModel, expected: Mapping[str, object], path: Path) -> None:

@@ -14,7 +14,11 @@ from clflow.data.records import Manifest, Record, record_mask
 from clflow.errors import DataError
 from clflow.progress import track
 from clflow.synthesis.preview.sheet import even_choice
-from clflow.synthesis.preview.statistics import Measurement, measure, summarize
+from clflow.synthesis.preview.statistics import (
+    AnomalyStatistics,
+    measure_anomaly,
+    summarize_anomalies,
+)
 
 SHOWN = 10
 WHOLE = "real defects"
@@ -64,10 +68,12 @@ def real_statistics(manifest: Manifest, root: Path, side: int) -> pd.DataFrame:
             f"the test images of {manifest.category} have no masks: real defects cannot be "
             "measured; leave --real out"
         )
-    return summarize(measured, WHOLE)
+    return summarize_anomalies(measured, WHOLE)
 
 
-def _measurements(records: Sequence[Record], root: Path, side: int) -> Iterator[Measurement | None]:
+def _measurements(
+    records: Sequence[Record], root: Path, side: int
+) -> Iterator[AnomalyStatistics | None]:
     for record in records:
         defect = _load(record, root)
         if defect.mask is None:
@@ -75,7 +81,7 @@ def _measurements(records: Sequence[Record], root: Path, side: int) -> Iterator[
             continue
         size = fitted_size(record.height, record.width, side)
         image, mask = resize_image(defect.image, *size), resize_mask(defect.mask, *size)
-        yield measure(record.defect, image, mask)
+        yield measure_anomaly(record.defect, image, mask)
 
 
 def _anomalous(manifest: Manifest) -> list[Record]:

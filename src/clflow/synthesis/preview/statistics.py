@@ -33,7 +33,7 @@ _RING_WIDTH = 1 / 32
 
 
 @dataclass(frozen=True)
-class Measurement:
+class AnomalyStatistics:
     """One image with an anomaly; NaN where there is nothing to measure.
 
     area is a fraction of the image; regions are 8-connected; contrast and change are in grey
@@ -49,12 +49,12 @@ class Measurement:
     y: float
 
 
-def measure(
+def measure_anomaly(
     group: str,
     image: NDArray[np.uint8],
     mask: NDArray[np.bool_],
     twin: NDArray[np.uint8] | None = None,
-) -> Measurement:
+) -> AnomalyStatistics:
     """Measure the masked part [H, W] of an image [H, W, 3]; `twin` is the image without it.
 
     contrast is how far a region's mean is from that of a ring around it, the mean over regions
@@ -62,7 +62,7 @@ def measure(
     """
     rows, columns = np.nonzero(mask)
     found = len(rows) > 0
-    return Measurement(
+    return AnomalyStatistics(
         group=group,
         area=float(mask.mean()),
         regions=cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] - 1,
@@ -79,12 +79,14 @@ def bank_statistics(rows: Sequence[BankRow], root: Path) -> pd.DataFrame:
     Raises:
         DataError: an image or mask is missing or has changed.
     """
-    return summarize(
+    return summarize_anomalies(
         track((_measure_row(row, root) for row in rows), "measure anomalies", len(rows))
     )
 
 
-def summarize(measurements: Iterable[Measurement], whole: str = ALL) -> pd.DataFrame:
+def summarize_anomalies(
+    measurements: Iterable[AnomalyStatistics], whole: str = ALL
+) -> pd.DataFrame:
     """Return one line for all measurements, named `whole`, and one per group if there are several.
 
     p05 and p95 are the 5 % and 95 % quantiles, std is the standard deviation (n - 1).
@@ -111,9 +113,9 @@ def _quantiles(frame: pd.DataFrame, name: str) -> dict[str, object]:
     return {f"{name}_{label}": frame[name].quantile(share) for label, share in shares.items()}
 
 
-def _measure_row(row: BankRow, root: Path) -> Measurement:
+def _measure_row(row: BankRow, root: Path) -> AnomalyStatistics:
     mask = read_mask(row.mask, row.shape)
-    return measure(row.generator, read_image(row.image), mask, good_twin(row, root))
+    return measure_anomaly(row.generator, read_image(row.image), mask, good_twin(row, root))
 
 
 def _change(image: NDArray[np.uint8], twin: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
@@ -156,7 +158,7 @@ def _region_contrast(
 
 
 def print_statistics(console: Console, title: str, statistics: pd.DataFrame) -> None:
-    """Print a table made by `summarize`, two lines for each group."""
+    """Print a table made by `summarize_anomalies`, two lines for each group."""
     table = Table(
         title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
