@@ -19,7 +19,7 @@ from clflow.report.literature import (
     values_of,
 )
 from clflow.report.summary import OVERALL, Summary, summarize
-from clflow.study.runs import Run, Setup
+from clflow.study.runs import RunResult, Setup
 from clflow.study.settings import StudySettings
 
 _MISSING = "not stated"
@@ -34,7 +34,7 @@ class Ours:
     own_folder: bool
 
 
-def ours_of(study: StudySettings, runs: Iterable[Run]) -> Ours:
+def ours_of(study: StudySettings, runs: Iterable[RunResult]) -> Ours:
     """Return what a study and its runs say of how its values were made."""
     setups = dict.fromkeys(study.methods, Setup())
     setups |= {run.method: run.setup for run in runs if run.setup != Setup()}

@@ -16,7 +16,6 @@ from clflow.study.runs import RunResult, read_result
 
 FAILURE = "failed.json"
 
-Result = RunResult
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from clflow.data.records import COLUMNS, Manifest, read_manifest
 from clflow.study.paths import StudyPaths
-from clflow.study.training import Result
+from clflow.study.runs import RunResult
 
 _NUMBERS = ("width", "height", "label")
 _SCHEMA = tuple(
@@ -46,7 +46,7 @@ def trained_on(root: Path, study: str, category: str, digest: str) -> DataSet:
     return DataSet(f"{study}/{category}/train", digest, path, "training", counts)
 
 
-def tested_on(result: Result, digest: str) -> DataSet:
+def tested_on(result: RunResult, digest: str) -> DataSet:
     """Return the good and anomalous images that a result was measured on."""
     path = StudyPaths(result.study).manifest(result.category)
     own = {name: count for name, count in result.counts.items() if name.startswith("test_")}

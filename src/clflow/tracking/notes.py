@@ -7,7 +7,8 @@ from typing import Any
 
 from clflow.files import sha256_of
 from clflow.study.paths import StudyPaths
-from clflow.study.training import Description, Result, TrainedRun
+from clflow.study.runs import RunResult
+from clflow.study.training import Description, TrainedRun
 from clflow.tracking.times import Span
 
 TRAINING_RECORD = "provenance/training.json"
@@ -57,13 +58,13 @@ def training_record(root: Path, run: TrainedRun) -> dict[str, Any]:
     return about | {"digests": digests, "logged": repository_state(root)}
 
 
-def evaluation_record(root: Path, result: Result) -> dict[str, Any]:
+def evaluation_record(root: Path, result: RunResult) -> dict[str, Any]:
     """Return how and on what a result was measured; `logged` as in `training_record`."""
     about = result.model_dump(exclude={"seeds", "failures"})
     return about | {"logged": repository_state(root)}
 
 
-def run_note(run: TrainedRun, span: Span, result: Result | None = None) -> str:
+def run_note(run: TrainedRun, span: Span, result: RunResult | None = None) -> str:
     """Return a run in Markdown: what, from what data, how long, how measured."""
     about = run.description
     reasons = [about.failure, result.failures.get(about.seed) if result else None]
@@ -138,7 +139,7 @@ def _weights(run: TrainedRun) -> dict[str, str]:
     return {"weights": sha256_of(run.weights)} if run.weights.is_file() else {}
 
 
-def _measured(result: Result) -> list[str]:
+def _measured(result: RunResult) -> list[str]:
     counts = _listed(result.counts)
     protocol = "\n".join(f"- {name}: {_line(text)}" for name, text in result.protocol.items())
     return [f"**Images:** {counts}", f"**Protocol**\n\n{protocol}"]

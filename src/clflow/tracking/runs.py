@@ -13,8 +13,8 @@ from pathlib import Path
 from clflow.files import sha256_of
 from clflow.progress import say
 from clflow.study.paths import StudyPaths
+from clflow.study.runs import RunResult
 from clflow.study.training import (
-    Result,
     TrainedRun,
     flatten,
     load_curves,
@@ -222,7 +222,9 @@ def _sheet_tags(run: TrainedRun) -> dict[str, str]:
     return {ALIGNMENT: short(sha256_of(run.sheet))} if run.sheet.is_file() else {}
 
 
-def _evaluate(store: Store, root: Path, entry: Entry, run: TrainedRun, result: Result) -> Changes:
+def _evaluate(
+    store: Store, root: Path, entry: Entry, run: TrainedRun, result: RunResult
+) -> Changes:
     seed, digest = run.description.seed, short(result.digest(run.description.seed))
     if entry.tags.get(EVALUATED) == digest:
         return Changes(unchanged=frozenset([entry.id]))
