@@ -26,7 +26,8 @@ repro: install  ## Run the study of params.yaml, print its table and where every
 	dvc repro
 	@clflow study show
 	@echo
-	@echo "MLflow UI: $(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db   then open http://127.0.0.1:5000"
+	@echo "MLflow UI: $(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db   then open"
+	@echo "  http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning"
 
 test: install  ## Run the test suite
 	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile
