@@ -8,7 +8,7 @@ from clflow.device import prepare_torch
 from clflow.files import sha256_of
 from clflow.pipeline.inputs import training_data
 from clflow.pipeline.stage import stage
-from clflow.pipeline.train import Run, failure_of, train_seeds
+from clflow.pipeline.train import Run, failure_of, train_seeds, write_losses
 from clflow.progress import say
 from clflow.study.paths import StudyPaths
 from clflow.study.settings import StudySettings
@@ -35,6 +35,8 @@ def main(method: str, category: str) -> None:
         data = training_data(manifest, study.root_of(category), bank)
         models = StudyPaths(study.name).models(method, category)
         seconds = train_seeds(run, data, study.seeds, models)
+        losses = StudyPaths(study.name).plots(method, category) / "loss.csv"
+        write_losses(models, study.seeds, losses)
         for seed, duration in seconds.items():
             failed = failure_of(models / f"seed-{seed}") is not None
             end = "failed after" if failed else "trained in"

@@ -122,7 +122,8 @@ def test_code_of_one_family_concerns_its_methods_alone(
 
 def test_code_of_metrics_concerns_no_training(changed: Callable[[str, Edit], set[str]]) -> None:
     found = changed("src/clflow/metrics/image.py", append("ANOTHER = 1"))
-    assert found == stages_of("evaluate", "selection_bias")
+    measuring, following = stages_of("evaluate", "selection_bias"), {"figures", "tabulate"}
+    assert measuring <= found <= measuring | following
 
 
 def test_code_of_a_stage_script_is_its_own(changed: Callable[[str, Edit], set[str]]) -> None:

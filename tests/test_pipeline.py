@@ -193,7 +193,7 @@ def test_code_reruns_what_runs_it(
 
 def test_repeated_run_gives_the_same_bytes(clone: Clone, first: Finished) -> None:
     place = "demo/clflow/washer"
-    folders = [f"{kind}/{place}" for kind in ("models", "scores", "overlays")]
+    folders = [f"models/{place}", "scores/demo/washer/clflow", f"overlays/{place}"]
     outputs = [*folders, f"results/runs/{place}.json", "dvc.lock"]
     before = contents(clone.root, outputs)
     for folder in (".clflow", *folders):
@@ -233,13 +233,13 @@ def test_diagnostics_run_alone_when_they_are_switched_on(clone: Clone, first: Fi
 
 def test_slip_in_params_ends_any_stage_at_once(clone: Clone) -> None:
     def slip(text: str) -> str:
-        return text.replace("  learning_rate:", "  learning_rat:", 1)
+        return text.replace("log_every:", "log_evry:", 1)
 
     with clone.edited(PARAMS, slip):
         done = clone.run(sys.executable, "-P", "stages/tabulate.py")
     assert done.code == 1
     assert len(re.findall("^error: ", done.errors, re.MULTILINE)) == 1
     assert done.errors.startswith("error: params.yaml has 1 problem:")
-    assert "train.fastflow.training.learning_rat: unknown key" in done.errors
-    assert "did you mean 'learning_rate'?" in done.errors
+    assert ".training.log_evry: unknown key" in done.errors
+    assert "did you mean 'log_every'?" in done.errors
     assert "Traceback" not in done.errors

@@ -18,7 +18,7 @@ from clflow.data.records import Manifest, Record
 from clflow.errors import DataError, SettingsError
 from clflow.files import sha256_of
 from clflow.pipeline.inputs import image_files, training_data, validation_anomalies
-from clflow.pipeline.train import Run, load_run, train_seeds
+from clflow.pipeline.train import Run, load_run, train_seeds, write_losses
 from clflow.study.paths import RUNS
 from clflow.synthesis.bank import write_bank
 from clflow.synthesis.settings import SynthesizeSettings
@@ -287,3 +287,15 @@ def test_bank_that_is_missing_is_named(manifest: Manifest, tmp_path: Path) -> No
     missing = tmp_path / "nowhere"
     with pytest.raises(DataError, match=re.escape(str(missing / "train"))):
         training_data(manifest, tmp_path, missing)
+
+
+def test_losses_are_those_of_the_first_seed_that_has_some(tmp_path: Path) -> None:
+    models, path = tmp_path / "models", tmp_path / "loss.csv"
+    for seed, text in ((0, None), (1, "epoch\n1\n"), (2, "step,loss\n0,2.5\n10,1.5\n"), (3, "")):
+        (models / f"seed-{seed}").mkdir(parents=True)
+        if text is not None:
+            (models / f"seed-{seed}" / "history.csv").write_text(text)
+    write_losses(models, (0, 1, 2, 3), path)
+    assert path.read_text() == "step,loss\n0,2.5\n10,1.5\n"
+    write_losses(models, (0, 1, 3), path)
+    assert path.read_text() == "step,loss\n"

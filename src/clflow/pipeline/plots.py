@@ -12,10 +12,11 @@ from clflow.metrics.curves import PixelCurves, defect_steps
 from clflow.pipeline.measure import CURVE_POINTS, CategoryScores
 
 # the files and their columns; without any value they have no rows, so that DVC finds them all
+SCORES = "scores.csv"
 PLOTS = {
     "roc.csv": ("fpr", "tpr", "seed"),
     "pro.csv": ("fpr", "pro", "seed"),
-    "scores.csv": ("score", "kind", "seed"),
+    SCORES: ("score", "kind", "seed"),
 }
 
 Plots = Mapping[str, pd.DataFrame]
@@ -34,15 +35,19 @@ def seed_plots(
     tables = {
         "roc.csv": _curve(images, "tpr"),
         "pro.csv": _curve(regions, "pro"),
-        "scores.csv": _scores(labels, scores),
+        SCORES: _scores(labels, scores),
     }
     return {name: table.assign(seed=seed) for name, table in tables.items()}
 
 
 def write_plots(folder: Path, seeds: Sequence[Plots]) -> None:
-    """Write the files, all models below each other."""
+    """Write the files: the scores of all models, the curves of the first.
+
+    A line drawn through the curves of several models would jump between them.
+    """
     for name, columns in PLOTS.items():
-        parts = [pd.DataFrame(columns=list(columns)), *(plots[name] for plots in seeds)]
+        shown = seeds if name == SCORES else seeds[:1]
+        parts = [pd.DataFrame(columns=list(columns)), *(plots[name] for plots in shown)]
         table = pd.concat([part for part in parts if len(part)] or parts[:1])
         text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         write_text(folder / name, text)

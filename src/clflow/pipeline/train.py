@@ -36,7 +36,7 @@ from clflow.settings import parse
 from clflow.study.paths import FEATURES, RUNS
 from clflow.synthesis.training_data import TrainingData
 
-DESCRIPTION = "run.json"
+DESCRIPTION, HISTORY = "run.json", "history.csv"
 LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
 # a change of this code makes what was interrupted start anew
 _CODE = ("alignment", "data", "detectors", "features", "flows", "synthesis", "training")
@@ -134,7 +134,7 @@ def _save(detector: Detector, description: dict[str, Any], folder: Path) -> None
     )
     writer.writeheader()
     writer.writerows(rows)
-    write_text(folder / "history.csv", text.getvalue())
+    write_text(folder / HISTORY, text.getvalue())
 
 
 def _work_folder(run: Run) -> Path:
@@ -145,6 +145,23 @@ def _work_folder(run: Run) -> Path:
         if other.name != key:
             remove_folder(other)
     return folder / key
+
+
+def write_losses(models: Path, seeds: Sequence[int], path: Path) -> None:
+    """Write the loss over training of the first seed that has one, as a table that DVC draws.
+
+    A line drawn through several seeds would jump between them. A method without a loss, or a
+    training that failed, leaves the header alone.
+    """
+    histories = (models / f"seed-{seed}" / HISTORY for seed in seeds)
+    rows = next(filter(None, map(_losses, filter(Path.is_file, histories))), [])
+    lines = [f"{row['step']},{row['loss']}\n" for row in rows]
+    write_text(path, "step,loss\n" + "".join(lines))
+
+
+def _losses(history: Path) -> list[dict[str, str]]:
+    with history.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row.get("step") and row.get("loss")]
 
 
 def load_run(method: Method, folder: Path) -> Detector:
