@@ -1,5 +1,6 @@
 """The pipeline as a user runs it in a fresh clone: what runs, what does not, what comes out."""
 
+import io
 import re
 import shutil
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from clone import CATEGORIES, METHODS, SEEDS, Clone, Edit, Finished, clone_repository, settings
+from ruamel.yaml import YAML
 
 from clflow.metrics.registry import METRICS
 from clflow.report.results import load_results
@@ -82,9 +84,14 @@ def test_run_leaves_nothing_for_git_but_its_lock_file(clone: Clone, first: Finis
 
 
 def test_lock_file_is_short(clone: Clone, first: Finished) -> None:
-    """The demo has one category more, and no other stage has more lines."""
-    lines = len((clone.root / "dvc.lock").read_text().splitlines())
-    assert lines * (len(CATEGORIES) + 1) / len(CATEGORIES) < 1000
+    """The demo has one category more; the tiny study's many settings are not the demo's."""
+    lock = YAML(typ="safe").load(clone.root / "dvc.lock")
+    for stage in lock["stages"].values():
+        stage.pop("params", None)
+    stream = io.StringIO()
+    YAML().dump(lock, stream)
+    lines = len(stream.getvalue().splitlines())
+    assert lines * (len(CATEGORIES) + 1) / len(CATEGORIES) < 800
 
 
 def test_table_has_every_metric_of_every_run(clone: Clone, first: Finished) -> None:
