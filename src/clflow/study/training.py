@@ -9,13 +9,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from clflow.detectors.saved import FAILURE
 from clflow.errors import DataError
 from clflow.files import digest_of, malformed, sha256_of
 from clflow.study.paths import StudyPaths
 from clflow.study.runs import RunResult, read_result
-
-FAILURE = "failed.json"
-
 
 Model = TypeVar("Model", bound=BaseModel)
 

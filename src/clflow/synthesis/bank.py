@@ -25,9 +25,9 @@ from clflow.synthesis.rows import MANIFEST, BankRow, Origin, read_rows, to_line
 from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.synthetic import Synthetic
 from clflow.synthesis.textures import texture_origins
+from clflow.synthesis.training_data import SUMMARY
 
 SPLITS = ("train", "validation")
-SUMMARY = "bank.json"
 
 Run = Callable[[Callable[[int], Drawn], range], Iterable[Drawn]]
 
