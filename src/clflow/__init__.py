@@ -2,7 +2,7 @@
 
 >>> import clflow
 >>> sorted(clflow.__all__)
-['Detector', 'Prediction', '__version__', 'fit', 'load']
+['Detector', 'Prediction', '__version__', 'fit', 'load', 'to_frame']
 
 Nothing heavy is imported before it is needed: torch not before a detector is fitted or loaded.
 """
@@ -10,11 +10,12 @@ Nothing heavy is imported before it is needed: torch not before a detector is fi
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clflow.inspector import Detector, Prediction, fit, load
+    from clflow.decision.prediction import Prediction, to_frame
+    from clflow.inspector.detector import Detector, fit, load
 
     __version__: str
 
-__all__ = ["Detector", "Prediction", "__version__", "fit", "load"]
+__all__ = ["Detector", "Prediction", "__version__", "fit", "load", "to_frame"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,10 +26,14 @@ def __getattr__(name: str) -> Any:
         from clflow.version import package_version
 
         value = package_version()
-    else:
-        from clflow import inspector
+    elif name in ("Prediction", "to_frame"):
+        from clflow.decision import prediction
 
-        value = getattr(inspector, name)
+        value = getattr(prediction, name)
+    else:
+        from clflow.inspector import detector
+
+        value = getattr(detector, name)
     # once found it is an attribute as any other
     globals()[name] = value
     return value

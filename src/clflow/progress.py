@@ -17,6 +17,7 @@ _PLAIN_INTERVAL_SECONDS = 10.0
 _LOG = logging.getLogger("clflow")
 
 _shown = False
+_silent = False
 
 
 @contextmanager
@@ -35,9 +36,26 @@ def show() -> Iterator[None]:
         _shown = before
 
 
+@contextmanager
+def silent() -> Iterator[None]:
+    """Within the block, tell nothing: for work that is told of as a whole.
+
+    >>> with show(), silent():
+    ...     say("3 images")
+    """
+    global _silent
+    before, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = before
+
+
 def say(message: str) -> None:
     """Tell one line: print it at once where progress is shown, else log it."""
     # not by a handler: MLflow and anomalib work with all logging disabled
+    if _silent:
+        return
     if _shown:
         print(message, flush=True)
     else:
@@ -46,7 +64,7 @@ def say(message: str) -> None:
 
 def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
     """Yield `items` and tell how many of `total` are done."""
-    if _shown and sys.stdout.isatty():
+    if _shown and not _silent and sys.stdout.isatty():
         from rich.progress import track as rich_track
 
         yield from rich_track(items, description=label, total=total)

@@ -53,10 +53,12 @@ def draw_splits(inspection: Inspection, settings: PrepareSettings) -> dict[str, 
     only: renaming or moving files does not change it, and adding a file hardly does.
     """
     free = _contents(inspection.select(label=0, part=ANY))
-    tested = _draw(free, round(settings.test_fraction * len(free)), inspection.category, settings)
+    tested = draw_contents(
+        free, round(settings.test_fraction * len(free)), inspection.category, settings
+    )
     good = _contents(inspection.select(label=0, part=TRAIN)) | (free - tested)
     size = max(settings.validation_minimum, round(settings.validation_fraction * len(good)))
-    held_out = _draw(good, size, inspection.category, settings)
+    held_out = draw_contents(good, size, inspection.category, settings)
     return (
         dict.fromkeys(tested, "test")
         | dict.fromkeys(held_out, "validation")
@@ -68,7 +70,11 @@ def _contents(findings: Iterable[Finding]) -> set[str]:
     return {finding.sha256 for finding in findings}
 
 
-def _draw(contents: set[str], size: int, category: str, settings: PrepareSettings) -> set[str]:
+def draw_contents(
+    contents: set[str], size: int, category: str, settings: PrepareSettings
+) -> set[str]:
+    """Return `size` of the images with these SHA-256, drawn by seed, category and content."""
+
     # Ranking by a keyed hash is a uniform draw that no release of a generator can change.
     def rank(content: str) -> str:
         return digest_of([settings.seed, category, content])

@@ -92,8 +92,19 @@ class SavedDetector(ABC, Generic[Settings]):
         write_description(folder, self.method, settings | self._description())
 
     @classmethod
-    def load(cls, folder: Path, *, device: "str | torch.device | None" = None) -> Self:
+    def load(
+        cls,
+        folder: Path,
+        *,
+        device: "str | torch.device | None" = None,
+        weights: Path | None = None,
+    ) -> Self:
         """Read a saved detector.
+
+        Args:
+            folder: what `save` wrote into.
+            device: what computes; None for CUDA where there is one, else the CPU.
+            weights: those of the backbone, in place of what the settings name.
 
         Raises:
             SettingsError: the backbone's weights are not those it was trained with.
@@ -102,11 +113,19 @@ class SavedDetector(ABC, Generic[Settings]):
         """
         description = read_description(folder)
         settings: Any = cls.settings_model.model_validate(description["settings"])
-        detector = cls(settings, method=description["method"], device=device)
+        built = settings if weights is None else _with_weights(settings, weights)
+        detector = cls(built, method=description["method"], device=device)
+        detector.settings = settings
         detector._check_backbone(description, folder)
         detector._restore(description, load_file(folder / WEIGHTS))
         detector.seed_ = int(description["seed"])
         return detector
+
+    def frozen_weights(self) -> "Mapping[str, Tensor] | None":
+        """Return the weights of the frozen backbone, which `save` leaves out; None without one."""
+        if self._fingerprint() is None:
+            return None
+        return self.backbone.network.state_dict()  # type: ignore[attr-defined]
 
     def _fingerprint(self) -> str | None:
         """Return that of the frozen backbone, which is not saved; None without one."""
@@ -120,3 +139,9 @@ class SavedDetector(ABC, Generic[Settings]):
             f"{folder}: the weights of backbone {name!r} differ from those it was trained with; "
             "restore them or train again"
         )
+
+
+def _with_weights(settings: Any, weights: Path) -> Any:
+    """Return settings whose backbone reads its weights from a file."""
+    change = {"weights": str(weights), "sha256": None}
+    return settings.model_copy(update={"backbone": settings.backbone.model_copy(update=change)})

@@ -1,6 +1,6 @@
 """What every detector is: fit on good images and synthetic anomalies, then score images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from clflow.data.images import ImageSource
     from clflow.synthesis.training_data import TrainingData
@@ -95,6 +95,15 @@ class Detector(Protocol):
             NotFittedError: the detector was not fitted.
         """
 
+    def frozen_weights(self) -> "Mapping[str, Tensor] | None":
+        """Return the weights of the frozen backbone, which `save` leaves out; None without one."""
+
     @classmethod
-    def load(cls, folder: Path, *, device: "str | torch.device | None" = None) -> Self:
-        """Read a fitted detector."""
+    def load(
+        cls,
+        folder: Path,
+        *,
+        device: "str | torch.device | None" = None,
+        weights: Path | None = None,
+    ) -> Self:
+        """Read a fitted detector; `weights` are those of its backbone, None for the usual."""

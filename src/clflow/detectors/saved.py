@@ -56,8 +56,15 @@ def read_description(folder: Path) -> dict[str, Any]:
     return content
 
 
-def load_detector(folder: Path, device: "str | torch.device | None" = None) -> "Detector":
+def load_detector(
+    folder: Path, device: "str | torch.device | None" = None, weights: Path | None = None
+) -> "Detector":
     """Return a saved detector, whatever its method; see `restore`.
+
+    Args:
+        folder: what it was saved in.
+        device: what computes; None for CUDA where there is one, else the CPU.
+        weights: those of the backbone, in place of what the settings name.
 
     Raises:
         DataError: the folder holds no model, a training that failed, or one that cannot be read.
@@ -69,7 +76,7 @@ def load_detector(folder: Path, device: "str | torch.device | None" = None) -> "
         method = find_method(read_description(folder)["method"])
     except _UNREADABLE as error:
         raise _unreadable(folder, error) from error
-    return restore(method, folder, device=device)
+    return restore(method, folder, device=device, weights=weights)
 
 
 def restore(method: Method, folder: Path, **options: Any) -> "Detector":

@@ -2,33 +2,71 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from clflow.data.images import FileImages, ImageSource, write_png
 from clflow.data.records import GOOD, Manifest, Record
-from clflow.synthesis.bank import write_bank
+from clflow.synthesis.bank import read_bank, write_bank
 from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.training_data import TrainingData, bank_data
 
 
+@dataclass(frozen=True)
+class Named:
+    """The names of a category, of which the content of a bank depends: as a study has them."""
+
+    dataset: str = "given"
+    category: str = "images"
+
+
+@dataclass(frozen=True)
+class FreshAnomalies:
+    """Good images with anomalies made of them, and anomalies made of held-out images.
+
+    Attributes:
+        shapes: height and width of each good image.
+    """
+
+    data: TrainingData
+    held_out: FileImages
+    shapes: tuple[tuple[int, int], ...]
+
+
 @contextmanager
-def fresh_anomalies(images: ImageSource, settings: SynthesizeSettings) -> Iterator[TrainingData]:
+def fresh_anomalies(
+    images: ImageSource,
+    settings: SynthesizeSettings,
+    held_out: ImageSource | None = None,
+    names: Named | None = None,
+) -> Iterator[FreshAnomalies]:
     """Yield good images with synthetic anomalies made from them, as long as the block lasts.
 
-    The anomalies follow from the content of the images, their order and the settings.
+    The anomalies follow from the content of the images, their order, the names and the settings:
+    they are those of the bank of a study whose images, names and settings are the same.
 
     Raises:
         DataError: too many anomalies found no place, or there is a single image.
     """
     with TemporaryDirectory(prefix="clflow-") as name:
-        folder = Path(name)
+        folder, names = Path(name), names or Named()
         good = _files(images, folder / "good")
-        manifest = Manifest("images", tuple(_record(good, index) for index in range(len(good))))
-        # none for validation: nothing is held out
-        chosen = settings.model_copy(update={"validation_per_image": 0})
-        write_bank(manifest, folder, folder / "bank", "given", chosen)
-        yield bank_data(good, folder / "bank")
+        others = _files(held_out, folder / "held_out") if held_out is not None else FileImages(())
+        records = [*_records(good, "train"), *_records(others, "validation")]
+        manifest = Manifest(names.category, tuple(records))
+        # of a single image nothing can be taken over to another
+        chosen = settings if len(others) > 1 else _without_validation(settings)
+        write_bank(manifest, folder, folder / "bank", names.dataset, chosen)
+        rows = read_bank(folder / "bank", "validation")
+        made = FileImages(tuple(row.image for row in rows))
+        shapes = tuple((record.height, record.width) for record in manifest.train)
+        data = bank_data(good, folder / "bank") if chosen.per_image else TrainingData(good)
+        yield FreshAnomalies(data, made, shapes)
+
+
+def _without_validation(settings: SynthesizeSettings) -> SynthesizeSettings:
+    return settings.model_copy(update={"validation_per_image": 0})
 
 
 def _files(images: ImageSource, folder: Path) -> FileImages:
@@ -41,7 +79,8 @@ def _files(images: ImageSource, folder: Path) -> FileImages:
     return FileImages(tuple(paths))
 
 
-def _record(images: FileImages, index: int) -> Record:
-    height, width = images[index].shape[:2]
-    path = images.paths[index].as_posix()
-    return Record(path, images.digests[index], width, height, 0, GOOD, None, "train")
+def _records(images: FileImages, split: str) -> Iterator[Record]:
+    for index, path in enumerate(images.paths):
+        height, width = images[index].shape[:2]
+        name = path.as_posix()
+        yield Record(name, images.digests[index], width, height, 0, GOOD, None, split)

@@ -1,0 +1,364 @@
+"""The front door: a detector that is fitted on images, saved, loaded, and asked about new ones."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clflow.data.given import Image, good_images, is_single, several
+from clflow.data.images import FileImages, ImageSource
+from clflow.decision.calibration import USUAL_RATE, Calibration, Rates
+from clflow.decision.prediction import Judge, Prediction
+from clflow.decision.region_of_interest import RegionOfInterest
+from clflow.detectors.protocol import Workspace
+from clflow.detectors.registry import Method, find_method
+from clflow.device import exact_repeats
+from clflow.errors import NotFittedError, SettingsError
+from clflow.files import atomic_folder
+from clflow.inspector.fitting import (
+    calibrate,
+    names_of,
+    noted,
+    score_all,
+    split_good,
+    synthetic_auroc,
+    training_material,
+)
+from clflow.inspector.packaging import Fitted, check_free, read_fitted, write_package
+from clflow.progress import say
+from clflow.settings import list_problems, problems_of
+
+if TYPE_CHECKING:
+    import torch
+    from pydantic import BaseModel
+
+    from clflow.detectors.protocol import Detector as Protocol
+
+
+class Detector:
+    """An anomaly detector that learns from good images.
+
+    Args:
+        method: one of those in `clflow.detectors.registry.METHODS`.
+        settings: what differs from the method's defaults, section by section.
+        seed: all randomness of `fit` follows from it.
+        device: such as "cpu" or "cuda"; None for CUDA where there is one, else the CPU.
+
+    Attributes:
+        calibration_: thresholds from good images that were held out, None without any.
+        region_: what of an image counts, None for all.
+        package_: the digest of the package that it was loaded from, None for none.
+        detector_: what was fitted, as the method has it.
+        history_: loss and its terms at the logged steps of training; empty where nothing is
+            trained by steps, and for a loaded detector.
+
+    Raises:
+        SettingsError: the method is unknown, or a setting is; all problems at once.
+
+    >>> detector = Detector("fastflow", settings={"training": {"steps": 50}}, seed=1)
+    >>> detector
+    Detector(method='fastflow', settings={'training': {'steps': 50}}, seed=1, device=None)
+    >>> detector.predict("part.png")
+    Traceback (most recent call last):
+    ...
+    clflow.errors.NotFittedError: this Detector is not fitted yet: fit it, or load a saved one
+    """
+
+    calibration_: Calibration | None
+    region_: RegionOfInterest | None
+    package_: str | None
+    detector_: "Protocol"
+    history_: list[dict[str, float]]
+
+    def __init__(
+        self,
+        method: str = "clflow",
+        settings: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        device: "str | torch.device | None" = None,
+    ) -> None:
+        self.method = method
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        _complete(find_method(method), settings)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise SettingsError(f"seed is {seed!r}: it must be a whole number, 0 or more")
+
+    def __repr__(self) -> str:
+        values = (f"{name}={getattr(self, name)!r}" for name in _PARAMETERS)
+        return f"Detector({', '.join(values)})"
+
+    def fit(
+        self,
+        images: str | os.PathLike[str] | Iterable[Image],
+        *,
+        false_alarm_rate: float = USUAL_RATE,
+        review_rate: float | None = None,
+        ignore: str | os.PathLike[str] | NDArray[Any] | None = None,
+        border: int = 0,
+        dataset: str | None = None,
+        category: str | None = None,
+    ) -> Self:
+        """Learn from good images; a tenth of them, at least eight, is held out for thresholds.
+
+        Args:
+            images: a folder, of which `good/`, `train/good/` or else the folder itself is taken;
+                or a list of paths, or of arrays [H, W] or [H, W, 3], uint8 or uint16.
+            false_alarm_rate: of good images, how many may be called anomalous. Where those held
+                out are too few to promise it, the least that they can is used, and said.
+            review_rate: of good images, how many may be called at least worth a look; None for
+                no band between good and anomalous.
+            ignore: a mask, of which pixels that are not zero do not count, now and ever after.
+            border: how many pixels from the edges of an image do not count either.
+            dataset: with `category` a name of which synthetic anomalies depend, as in a study; that
+                of the folder unless given.
+            category: see `dataset`.
+
+        Raises:
+            DataError: there are too few images, one cannot be read, or synthetic anomalies find no
+                place in them.
+            SettingsError: a rate, a mask or the device is not usable, or a package or weights that
+                the method needs are missing.
+            TrainingError: the training diverged.
+        """
+        import torch
+
+        good, names = good_images(images), names_of(images, dataset, category)
+        rates = Rates(image=false_alarm_rate, review=review_rate)
+        region = RegionOfInterest.read(ignore, border)
+        method = find_method(self.method)
+        chosen = _complete(method, self.settings)
+        split = split_good(good, names.category).seen(region)
+        detector = method.detector_class()(chosen, method=self.method, device=self.device)
+        generator = torch.Generator().manual_seed(int(self.seed))
+        with exact_repeats(), training_material(detector, split, chosen, names) as material:
+            detector.fit(material.data, generator, Workspace(processes=_processes()))
+            found = None
+            if len(split.held_out):
+                found = calibrate(detector, split.held_out, region, rates)
+            auroc = synthetic_auroc(detector, found, material.held_out)
+            contents = noted(split, names, material.shapes) | {"synthetic_image_auroc": auroc}
+        _tell(found)
+        self._take(detector, contents, found, region)
+        return self
+
+    def calibrate(
+        self,
+        images: str | os.PathLike[str] | Iterable[Image],
+        *,
+        false_alarm_rate: float | None = None,
+        review_rate: float | None = None,
+        region_rate: float | None = None,
+    ) -> Self:
+        """Set thresholds anew from good images of the line, without training.
+
+        The scores of the training day stay beside them, so that a shift can be seen.
+
+        Args:
+            images: good images that the detector was not fitted on, as `fit` takes them.
+            false_alarm_rate: as for `fit`; None for the rate that is in force.
+            review_rate: as for `fit`; None for the rate that is in force, if any.
+            region_rate: of good images, how many may show any region; None for the rate in force.
+
+        Raises:
+            NotFittedError: the detector was neither fitted nor loaded.
+            DataError: an image cannot be read.
+            SettingsError: a rate is not usable.
+        """
+        self._check_fitted()
+        before = self.calibration_
+        old = Rates() if before is None else before.rates
+        rates = Rates(
+            image=old.image if false_alarm_rate is None else false_alarm_rate,
+            review=old.review if review_rate is None else review_rate,
+            region=old.region if region_rate is None else region_rate,
+        )
+        reference = None if before is None else before.reference
+        with exact_repeats():
+            self.calibration_ = calibrate(
+                self.detector_, good_images(images), self.region_, rates, reference
+            )
+        self.package_ = None
+        _tell(self.calibration_)
+        return self
+
+    @overload
+    def predict(self, images: str | os.PathLike[str], *, minimum_area: int = 1) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, images: list[Any] | tuple[Any, ...], *, minimum_area: int = 1
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict(self, images: NDArray[Any], *, minimum_area: int = 1) -> Any: ...
+
+    def predict(
+        self, images: Image | Iterable[Image], *, minimum_area: int = 1
+    ) -> Prediction | list[Prediction]:
+        """Return the prediction of one image, or a list of those of several.
+
+        Args:
+            images: a path or an array [H, W] or [H, W, 3], uint8 or uint16; or a list of them.
+            minimum_area: regions of fewer pixels are left out.
+
+        Raises:
+            NotFittedError: the detector was neither fitted nor loaded.
+            DataError: an image cannot be read.
+        """
+        self._check_fitted()
+        found = list(self.predictions(several(images), minimum_area=minimum_area))
+        return found[0] if is_single(images) else found
+
+    def predictions(self, images: ImageSource, *, minimum_area: int = 1) -> Iterator[Prediction]:
+        """Yield the prediction of each image of a source, a batch in memory at a time.
+
+        Raises:
+            NotFittedError: the detector was neither fitted nor loaded.
+            DataError: an image cannot be read.
+        """
+        self._check_fitted()
+        judge = Judge(self.calibration_, self.region_, self._fitted().sizes(), minimum_area)
+        names = images.paths if isinstance(images, FileImages) else None
+        with exact_repeats():
+            scored = score_all(self.detector_, images, self.region_)
+            for index, (image, score, own) in enumerate(scored):
+                path = None if names is None else str(names[index])
+                yield judge.prediction(image, score, own, path)
+
+    def decision_function(self, images: Image | Iterable[Image]) -> NDArray[np.float64]:
+        """Return the raw scores [N] of images, as `predict` gives them; maps are not kept.
+
+        Raises:
+            NotFittedError: the detector was neither fitted nor loaded.
+            DataError: an image cannot be read.
+        """
+        self._check_fitted()
+        with exact_repeats():
+            scored = score_all(self.detector_, several(images), self.region_)
+            return np.array([score for _, score, _ in scored], np.float64)
+
+    def save(self, folder: str | os.PathLike[str], *, backbone: bool = True) -> None:
+        """Write a package into a folder, whole or not: safetensors and JSON, no pickle.
+
+        Args:
+            folder: a new one, or that of another package, which is replaced.
+            backbone: whether the weights of the frozen backbone are written too. Without them a
+                package is small, and is loaded only where the same weights can be had.
+
+        Raises:
+            NotFittedError: the detector was neither fitted nor loaded.
+            DataError: the folder holds something else than a package.
+            StorageError: it cannot be written.
+        """
+        self._check_fitted()
+        path = Path(folder)
+        check_free(path)
+        with atomic_folder(path) as partial:
+            write_package(partial, self._fitted(), backbone=backbone)
+
+    def _fitted(self) -> Fitted:
+        return Fitted(
+            detector=self.detector_,
+            contents=self._contents,
+            calibration=self.calibration_,
+            region=self.region_,
+            method=self.method,
+            seed=int(self.seed),
+            settings=_complete(find_method(self.method), self.settings).model_dump(mode="json"),
+        )
+
+    def _take(
+        self,
+        detector: "Protocol",
+        contents: Mapping[str, Any],
+        calibration: Calibration | None,
+        region: RegionOfInterest | None,
+        package: str | None = None,
+    ) -> None:
+        self.detector_, self._contents = detector, contents
+        self.calibration_, self.region_, self.package_ = calibration, region, package
+        self.history_ = detector.history_
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "detector_"):
+            raise NotFittedError("this Detector is not fitted yet: fit it, or load a saved one")
+
+
+_PARAMETERS = ("method", "settings", "seed", "device")
+
+
+def fit(
+    images: str | os.PathLike[str] | Iterable[Image],
+    *,
+    method: str = "clflow",
+    seed: int = 0,
+    device: "str | torch.device | None" = None,
+    false_alarm_rate: float = USUAL_RATE,
+    review_rate: float | None = None,
+    ignore: str | os.PathLike[str] | NDArray[Any] | None = None,
+    border: int = 0,
+    **settings: Any,
+) -> Detector:
+    """Return a detector fitted on good images; see `Detector` and `Detector.fit`.
+
+    `settings` are sections of the method's, such as `training={"steps": 50}`.
+    """
+    return Detector(method, settings or None, seed, device).fit(
+        images,
+        false_alarm_rate=false_alarm_rate,
+        review_rate=review_rate,
+        ignore=ignore,
+        border=border,
+    )
+
+
+def load(folder: str | os.PathLike[str], *, device: "str | torch.device | None" = None) -> Detector:
+    """Return a saved detector: of `Detector.save`, or a model that a study trained.
+
+    Every file is checked against its hash, and nothing of the package is executed.
+
+    Raises:
+        DataError: the folder holds no package, a training that failed, or one that is damaged or
+            of another version.
+        SettingsError: the device is not usable, a package that the method needs is missing, or the
+            weights of the backbone are not those it was trained with.
+    """
+    with exact_repeats():
+        fitted, digest = read_fitted(Path(folder), device)
+    detector = Detector(fitted.method, fitted.settings, fitted.seed, device)
+    detector._take(fitted.detector, fitted.contents, fitted.calibration, fitted.region, digest)
+    return detector
+
+
+def _tell(calibration: Calibration | None) -> None:
+    """Say what thresholds cannot promise."""
+    if calibration is None:
+        say("no good image was held out, there are too few: no threshold, no decision")
+        return
+    for remark in calibration.remarks():
+        say(remark)
+
+
+def _complete(method: Method, values: Mapping[str, Any] | None) -> "BaseModel":
+    if values is not None and not isinstance(values, Mapping):
+        raise SettingsError(
+            f"settings are {values!r}: give a mapping of sections, or None for the defaults of "
+            f"{method.name}"
+        )
+    complete = method.complete(values or {})
+    if problems := problems_of(method.settings_model, complete, "settings"):
+        raise SettingsError(list_problems(problems, f"Detector({method.name!r})"))
+    return method.settings_model.model_validate(complete)
+
+
+def _processes() -> int | None:
+    """Return none but this one, unless CLFLOW_WORKERS is set.
+
+    A fresh process runs the script of its parent again, which a library must not demand of it.
+    """
+    return None if os.environ.get("CLFLOW_WORKERS") else 0
