@@ -62,8 +62,8 @@ def say(message: str) -> None:
         _LOG.info(message)
 
 
-def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-    """Yield `items` and tell how many of `total` are done."""
+def track(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
+    """Yield `items` and tell how many of `total` are done; None where nobody knows how many."""
     if _shown and not _silent and sys.stdout.isatty():
         from rich.progress import track as rich_track
 
@@ -72,11 +72,11 @@ def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
         yield from _track_plainly(items, label, total)
 
 
-def _track_plainly(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-    last = time.monotonic()
+def _track_plainly(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
+    last, done = time.monotonic(), 0
     for done, item in enumerate(items, start=1):
         yield item
-        if time.monotonic() - last >= _PLAIN_INTERVAL_SECONDS and done < total:
+        if time.monotonic() - last >= _PLAIN_INTERVAL_SECONDS and done != total:
             last = time.monotonic()
-            say(f"{label}: {done}/{total}")
-    say(f"{label}: done ({total})")
+            say(f"{label}: {done}" if total is None else f"{label}: {done}/{total}")
+    say(f"{label}: done ({done if total is None else total})")

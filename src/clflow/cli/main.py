@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clflow.cli import data, study, synth, track
+from clflow.cli import data, inspect, study, synth, track
 from clflow.cli.table import table
 from clflow.errors import ClflowError
 from clflow.progress import show
@@ -14,6 +14,8 @@ from clflow.version import package_version
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Anomaly detection results to believe."
 )
+for command in (inspect.fit, inspect.predict, inspect.calibrate, inspect.info):
+    app.command()(command)
 for name, group in (("study", study), ("data", data), ("synth", synth), ("track", track)):
     app.add_typer(group.app, name=name)
 app.command("table")(table)

@@ -1,6 +1,6 @@
 """What held-out good images say of a score: false-alarm rates, thresholds, and drift."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -61,12 +61,14 @@ class Calibration:
         peaks: highest pixel of each one's anomaly map at the image's own size, ascending [n].
         rates: what is asked for.
         reference: the scores of the training day, ascending; the same unless set anew.
+        floor: the median of the lowest pixels of their maps: black in pictures.
     """
 
     scores: NDArray[np.float64]
     peaks: NDArray[np.float64]
     rates: Rates = Rates()
     reference: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    floor: float = 0.0
 
     @classmethod
     def of(
@@ -75,6 +77,7 @@ class Calibration:
         peaks: ArrayLike,
         rates: Rates | None = None,
         reference: ArrayLike | None = None,
+        floor: float = 0.0,
     ) -> Self:
         """Return the calibration of good images by their scores [n] and maps' peaks [n].
 
@@ -90,7 +93,12 @@ class Calibration:
         if not (np.isfinite(found).all() and np.isfinite(highest).all()):
             raise DataError("scores of held-out good images are NaN or infinite: train again")
         first = found if reference is None else np.sort(np.asarray(reference, np.float64))
-        return cls(found, highest, rates or Rates(), first)
+        return cls(found, highest, rates or Rates(), first, floor)
+
+    @property
+    def set_anew(self) -> bool:
+        """Whether the thresholds come from other images than those of the training day."""
+        return not np.array_equal(self.scores, self.reference)
 
     @property
     def image(self) -> Promise:
@@ -136,6 +144,7 @@ class Calibration:
             "scores": self.scores.tolist(),
             "peaks": self.peaks.tolist(),
             "reference": self.reference.tolist(),
+            "floor": self.floor,
             "rates": {
                 "image": self.rates.image,
                 "review": self.rates.review,
@@ -155,7 +164,9 @@ class Calibration:
             DataError, KeyError, TypeError, ValueError: it is something else.
         """
         rates = Rates(**values["rates"])
-        return cls.of(values["scores"], values["peaks"], rates, values["reference"])
+        return cls.of(
+            values["scores"], values["peaks"], rates, values["reference"], float(values["floor"])
+        )
 
 
 def _remark(name: str, found: Promise) -> str:
@@ -198,8 +209,3 @@ def shift_of(calibration: Calibration) -> Shift:
         before=float(np.median(calibration.reference)),
         after=float(np.median(calibration.scores)),
     )
-
-
-def peaks_of(maps: Sequence[NDArray[np.float32]]) -> list[float]:
-    """Return the highest score of each map [H, W]."""
-    return [float(each.max()) for each in maps]

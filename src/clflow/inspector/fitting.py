@@ -146,11 +146,13 @@ def calibrate(
     Raises:
         DataError: there is none, or a score is not finite.
     """
-    judge, scores, peaks = Judge(region=region), [], []
+    judge, rows = Judge(region=region), []
     for image, score, own in score_all(detector, images, region):
-        scores.append(score)
-        peaks.append(float(judge.own_map(own, (image.shape[1], image.shape[0])).max()))
-    return Calibration.of(scores, peaks, rates, reference)
+        whole = judge.own_map(own, (image.shape[1], image.shape[0]))
+        rows.append((score, float(whole.max()), float(whole.min())))
+    scores, peaks, lowest = np.array(rows).reshape(-1, 3).T
+    floor = float(np.median(lowest)) if rows else 0.0
+    return Calibration.of(scores, peaks, rates, reference, floor)
 
 
 def synthetic_auroc(

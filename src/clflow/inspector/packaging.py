@@ -15,6 +15,7 @@ from clflow.decision.package import (
     BACKBONE,
     CARD,
     HISTORY,
+    SHIFT,
     is_package,
     read_package,
     seal,
@@ -25,6 +26,7 @@ from clflow.decision.region_of_interest import RegionOfInterest
 from clflow.detectors.saved import load_detector, read_description
 from clflow.errors import DataError
 from clflow.files import write_bytes, write_text
+from clflow.inspector.shift import draw_shift
 from clflow.version import package_version
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ def write_package(folder: Path, fitted: Fitted, *, backbone: bool) -> dict[str, 
         write_bytes(folder / BACKBONE, save(tensors))
     if fitted.calibration is not None:
         write_calibration(folder, fitted.calibration)
+        if fitted.calibration.set_anew:
+            draw_shift(fitted.calibration, folder / SHIFT)
     if fitted.region is not None:
         write_region(folder, fitted.region)
     if fitted.detector.history_:
