@@ -6,9 +6,9 @@ from clflow.data.records import read_manifest
 from clflow.detectors.registry import find_method
 from clflow.device import prepare_torch
 from clflow.files import sha256_of
-from clflow.pipeline.inputs import training_data
+from clflow.pipeline.inputs import image_files, training_data, validation_anomalies
 from clflow.pipeline.stage import stage
-from clflow.pipeline.train import Run, failure_of, train_seeds, write_losses
+from clflow.pipeline.train import Material, Run, failure_of, train_seeds, write_losses
 from clflow.progress import say
 from clflow.study.paths import StudyPaths
 from clflow.study.settings import StudySettings
@@ -32,9 +32,15 @@ def main(method: str, category: str) -> None:
             manifest_digest=manifest.digest,
             bank_digest=sha256_of(bank / "train" / "manifest.jsonl"),
         )
-        data = training_data(manifest, study.root_of(category), bank)
+        root = study.root_of(category)
+        material = Material(
+            data=training_data(manifest, root, bank),
+            held_out=image_files(root, manifest.validation),
+            anomalies=validation_anomalies(bank),
+            shapes=tuple((record.height, record.width) for record in manifest.train),
+        )
         models = StudyPaths(study.name).models(method, category)
-        seconds = train_seeds(run, data, study.seeds, models)
+        seconds = train_seeds(run, material, study.seeds, models)
         losses = StudyPaths(study.name).plots(method, category) / "loss.csv"
         write_losses(models, study.seeds, losses)
         for seed, duration in seconds.items():

@@ -59,6 +59,9 @@ class BrightDetector:
             maps[index] = gain * resize_image(images[index], size, size).max(axis=2)
         return Scores(maps.max(axis=(1, 2)), maps)
 
+    def frozen_weights(self) -> None:
+        """Return none: its backbone has no weights."""
+
     def save(self, folder: Path) -> None:
         write_text(folder / "model.json", self.settings.model_dump_json())
 

@@ -16,7 +16,7 @@ from clflow.alignment.sheet import alignment_sheet, write_sheet
 from clflow.alignment.warp import identity, warp_images
 from clflow.data.images import ArrayImages, read_image
 from clflow.detectors.registry import find_method, merged
-from clflow.pipeline.train import Run, load_run, train_seeds
+from clflow.pipeline.train import Material, Run, load_run, train_seeds
 from clflow.synthesis.training_data import TrainingData
 
 REGISTRATION = SMALL["image_alignment"]["registration"]
@@ -41,7 +41,7 @@ def train(method: str, images: ArrayImages, out: str = "models", **changes: Any)
     found = find_method(method)
     settings = found.complete(merged(CHANGES.get(method, {}), changes))
     run = Run("small", "mine", "part", found, settings, "manifest", "bank")
-    train_seeds(run, TrainingData(images), [0], Path(out))
+    train_seeds(run, Material(TrainingData(images)), [0], Path(out))
     return Path(out, "seed-0")
 
 

@@ -25,7 +25,7 @@ from clflow.pipeline.evaluate import Subject, evaluate
 from clflow.pipeline.measure import CURVE_POINTS
 from clflow.pipeline.plots import PLOTS
 from clflow.pipeline.settings import EvaluateSettings
-from clflow.pipeline.train import Run, train_seeds
+from clflow.pipeline.train import Material, Run, train_seeds
 from clflow.report.evidence import flags_of
 from clflow.report.results import read_scores
 from clflow.study.paths import StudyPaths
@@ -51,7 +51,7 @@ def trained_subject(size: tuple[int, int]) -> Subject:
     manifest = build_manifest(root, "widget", "mvtec_ad", PrepareSettings()).manifest
     run = Run("small", "mine", "widget", BRIGHT, {}, manifest.digest, "bank")
     data = TrainingData(ArrayImages([np.zeros((4, 4, 3), np.uint8)]))
-    train_seeds(run, data, (0, 3), Path("models/small/bright/widget"))
+    train_seeds(run, Material(data), (0, 3), Path("models/small/bright/widget"))
     bank = write_validation_bank(Path("bank"), manifest, root, anomalies=2)
     return Subject("small", "mine", BRIGHT, manifest, root, bank, "digest of the bank")
 

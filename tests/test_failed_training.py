@@ -21,7 +21,7 @@ from clflow.files import sha256_of
 from clflow.metrics.registry import METRICS
 from clflow.pipeline.evaluate import Subject, evaluate
 from clflow.pipeline.settings import EvaluateSettings
-from clflow.pipeline.train import Run, failure_of, run_notes, train_seeds
+from clflow.pipeline.train import Material, Run, failure_of, run_notes, train_seeds
 from clflow.report.curves import left_out, read_method
 from clflow.report.figures import CategoryFigures, write_figures
 from clflow.report.settings import TabulateSettings
@@ -50,7 +50,7 @@ class Study:
         digests = (subject.manifest.digest, subject.bank_digest)
         run = Run("small", "mine", "widget", method, {"size": 16}, *digests)
         data = TrainingData(ArrayImages([np.zeros((4, 4, 3), np.uint8)]))
-        return train_seeds(run, data, SEEDS, models(method))
+        return train_seeds(run, Material(data), SEEDS, models(method))
 
     def evaluate(self, method: Method = BRIGHT) -> dict[str, Any]:
         evaluate(replace(self.subject, method=method), SEEDS, EvaluateSettings(worst=1, sample=1))

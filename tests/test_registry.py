@@ -19,7 +19,7 @@ from clflow.detectors.registry import (
 )
 from clflow.errors import SettingsError
 from clflow.pipeline import presets
-from clflow.pipeline.train import Run, run_notes, train_seeds
+from clflow.pipeline.train import Material, Run, run_notes, train_seeds
 from clflow.synthesis.training_data import TrainingData
 
 PEERS = [name for name in METHODS if name.startswith("anomalib.")]
@@ -121,7 +121,7 @@ def test_missing_extra_stops_training_before_anything_is_written(
     monkeypatch.chdir(tmp_path)
     run = Run("small", "mine", "cloth", ABSENT, {"size": 16}, "manifest", "bank")
     with pytest.raises(SettingsError, match="make peers"):
-        train_seeds(run, TrainingData(ArrayImages([])), [0], Path("models"))
+        train_seeds(run, Material(TrainingData(ArrayImages([]))), [0], Path("models"))
     assert not list(tmp_path.iterdir())
 
 
@@ -138,7 +138,7 @@ def test_run_file_names_notes_and_packages_of_the_method(
     monkeypatch.chdir(tmp_path)
     method = replace(BRIGHT, notes=notes, requires=("pytest",))
     run = Run("small", "mine", "cloth", method, {"size": 16}, "manifest", "bank")
-    train_seeds(run, TrainingData(ArrayImages([])), [0], tmp_path / "models")
+    train_seeds(run, Material(TrainingData(ArrayImages([]))), [0], tmp_path / "models")
     assert run_notes(tmp_path / "models/seed-0") == told
     content = json.loads((tmp_path / "models/seed-0/run.json").read_text())
     assert content["versions"]["pytest"] == pytest.__version__

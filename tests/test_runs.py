@@ -18,7 +18,7 @@ from clflow.data.records import Manifest, Record
 from clflow.errors import DataError, SettingsError
 from clflow.files import sha256_of
 from clflow.pipeline.inputs import image_files, training_data, validation_anomalies
-from clflow.pipeline.train import Run, load_run, train_seeds, write_losses
+from clflow.pipeline.train import Material, Run, load_run, train_seeds, write_losses
 from clflow.study.paths import RUNS
 from clflow.synthesis.bank import write_bank
 from clflow.synthesis.settings import SynthesizeSettings
@@ -39,7 +39,7 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(run: Run, out: Path, *seeds: int) -> dict[int, float]:
-    return train_seeds(run, DATA, seeds, out)
+    return train_seeds(run, Material(DATA), seeds, out)
 
 
 def interrupt(run: Run, out: Path, *seeds: int, at: int) -> None:
@@ -63,7 +63,7 @@ def files_below(folder: Path) -> set[str]:
 def test_every_seed_gets_a_whole_folder_and_nothing_else_stays(out: Path) -> None:
     seconds = train(RUN, out, 0, 7)
     assert fitted() == [0, 7] == list(seconds)
-    names = ("history.csv", "model.json", "run.json")
+    names = ("history.csv", "model.json", "package.json", "run.json")
     assert files_below(Path()) == {f"{out}/seed-{seed}/{name}" for seed in (0, 7) for name in names}
 
 

@@ -33,7 +33,7 @@ from clflow.pipeline.selection_bias import (
     observed_steps,
 )
 from clflow.pipeline.settings import EvaluateSettings, SelectionBiasSettings
-from clflow.pipeline.train import Run, train_seeds
+from clflow.pipeline.train import Material, Run, train_seeds
 from clflow.settings import read_params
 from clflow.study.paths import StudyPaths
 from clflow.study.selection_bias import (
@@ -149,7 +149,7 @@ def observed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Observed:
     settings = tiny_study.fastflow_settings()
     run = Run(study, "mine", category, method, settings, manifest.digest, "bank")
     data = study_data(manifest, root, bank)
-    train_seeds(run, data, SEEDS, StudyPaths(study).models(method.name, category))
+    train_seeds(run, Material(data), SEEDS, StudyPaths(study).models(method.name, category))
     subject = Subject(study, "mine", method, manifest, root, bank, "bank")
     return Observed(subject, settings, EvaluateSettings(), points=3)
 

@@ -42,7 +42,7 @@ def fit(
     """Learn from a folder of good images and write a package."""
     from clflow.decision.calibration import USUAL_RATE
     from clflow.inspector.detector import Detector
-    from clflow.inspector.packaging import check_free
+    from clflow.inspector.loading import check_free
 
     check_free(out)
     detector = Detector(method, _nested(settings or []), seed, device)
@@ -135,7 +135,7 @@ def calibrate(
     """Set thresholds anew from good images, without training, and show how scores moved."""
     from clflow.decision.calibration import shift_of
     from clflow.inspector.detector import load
-    from clflow.inspector.packaging import check_free
+    from clflow.inspector.loading import check_free
 
     target = out or package
     check_free(target)
@@ -165,10 +165,11 @@ def calibrate(
 
 def info(package: Package) -> None:
     """Check every file of a package, and print its card."""
-    from clflow.decision.package import CARD, read_package
+    from clflow.decision.card import write_card
+    from clflow.decision.package import read_package
 
     found = read_package(package)
-    typer.echo((package / CARD).read_text(encoding="utf-8"))
+    typer.echo(write_card(found.contents, found.calibration))
     files = found.contents["files"]
     total = sum(entry["bytes"] for entry in files.values())
     typer.echo(f"{len(files)} files, {total / 1e6:.1f} MB, all as they were written")

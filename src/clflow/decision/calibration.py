@@ -1,12 +1,13 @@
 """What held-out good images say of a score: false-alarm rates, thresholds, and drift."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clflow.decision.sealing import USUAL_RATES, described
 from clflow.errors import DataError, SettingsError
 from clflow.metrics.conformal import (
     Promise,
@@ -19,8 +20,7 @@ from clflow.metrics.conformal import (
 Decision = Literal["good", "review", "anomalous"]
 DECISIONS: tuple[Decision, ...] = ("good", "review", "anomalous")
 
-# the best known false-alarm rate of a line, unless a user names another
-USUAL_RATE = 0.05
+USUAL_RATE = USUAL_RATES["image"] or 0.05
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Calibration:
         rates: what is asked for.
         reference: the scores of the training day, ascending; the same unless set anew.
         floor: the median of the lowest pixels of their maps: black in pictures.
+        synthetic: scores of synthetic anomalies made of the images of the training day that were
+            held out, ascending; empty where there are none.
     """
 
     scores: NDArray[np.float64]
@@ -69,6 +71,7 @@ class Calibration:
     rates: Rates = Rates()
     reference: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     floor: float = 0.0
+    synthetic: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def of(
@@ -77,7 +80,9 @@ class Calibration:
         peaks: ArrayLike,
         rates: Rates | None = None,
         reference: ArrayLike | None = None,
+        *,
         floor: float = 0.0,
+        synthetic: ArrayLike = (),
     ) -> Self:
         """Return the calibration of good images by their scores [n] and maps' peaks [n].
 
@@ -93,7 +98,8 @@ class Calibration:
         if not (np.isfinite(found).all() and np.isfinite(highest).all()):
             raise DataError("scores of held-out good images are NaN or infinite: train again")
         first = found if reference is None else np.sort(np.asarray(reference, np.float64))
-        return cls(found, highest, rates or Rates(), first, floor)
+        made = np.sort(np.asarray(synthetic, np.float64))
+        return cls(found, highest, rates or Rates(), first, floor, made)
 
     @property
     def set_anew(self) -> bool:
@@ -120,6 +126,17 @@ class Calibration:
         """Return the share of good images that score as high as each of the scores [N]."""
         return false_alarm_rates(scores, self.scores)
 
+    @property
+    def synthetic_auroc(self) -> float | None:
+        """Image AUROC of synthetic anomalies against the good images they were made of."""
+        # a second to import, and a decision does not need it
+        from clflow.metrics.image import image_metrics
+
+        if not len(self.synthetic):
+            return None
+        labels = [0] * len(self.reference) + [1] * len(self.synthetic)
+        return image_metrics(labels, [*self.reference, *self.synthetic])["image_auroc"]
+
     def decide(self, score: float) -> Decision:
         """Return the decision on an image by its raw score."""
         if score > self.image.threshold:
@@ -137,24 +154,15 @@ class Calibration:
         return tuple(_remark(name, each) for name, each in named if each and not each.kept)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it for JSON; thresholds and promises are for readers, not read back."""
-        band = self.review
-        promised = {"image": self.image, "pixel": self.pixel} | ({"review": band} if band else {})
-        return {
-            "scores": self.scores.tolist(),
-            "peaks": self.peaks.tolist(),
-            "reference": self.reference.tolist(),
-            "floor": self.floor,
-            "rates": {
-                "image": self.rates.image,
-                "review": self.rates.review,
-                "region": self.rates.region,
-            },
-            "thresholds": {
-                name: {"threshold": each.threshold, "promised_rate": each.rate}
-                for name, each in promised.items()
-            },
-        }
+        """Return the raw scores and the rates for JSON; thresholds follow from them."""
+        return described(
+            self.scores,
+            self.peaks,
+            self.floor,
+            self.synthetic,
+            asdict(self.rates),
+            self.reference,
+        )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -163,9 +171,13 @@ class Calibration:
         Raises:
             DataError, KeyError, TypeError, ValueError: it is something else.
         """
-        rates = Rates(**values["rates"])
         return cls.of(
-            values["scores"], values["peaks"], rates, values["reference"], float(values["floor"])
+            values["scores"],
+            values["peaks"],
+            Rates(**values["rates"]),
+            values["reference"],
+            floor=float(values["floor"]),
+            synthetic=values["synthetic"],
         )
 
 

@@ -25,7 +25,7 @@ def write_card(contents: Mapping[str, Any], calibration: Calibration | None) -> 
             "",
             "## How well it separates",
             "",
-            *_figures(contents.get("synthetic_image_auroc"), contents["data"]["held_out"]),
+            *_figures(calibration, contents["data"]["held_out"]),
             "",
             "## Limits",
             "",
@@ -90,7 +90,8 @@ def _no_promise() -> Iterator[str]:
     )
 
 
-def _figures(synthetic: float | None, held_out: int) -> Iterator[str]:
+def _figures(calibration: Calibration | None, held_out: int) -> Iterator[str]:
+    synthetic = None if calibration is None else calibration.synthetic_auroc
     if synthetic is None:
         yield "Not measured: no synthetic anomalies were made of held-out images."
         return

@@ -2,31 +2,17 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from clflow.data.images import write_png
 from clflow.decision.calibration import Calibration
 from clflow.decision.region_of_interest import RegionOfInterest
+from clflow.decision.sealing import BACKBONE, CALIBRATION, CONTENTS, FORMAT, REGION, contents_digest
 from clflow.errors import DataError
-from clflow.files import digest_of, sha256_of, write_json
+from clflow.files import sha256_of
 
-CONTENTS, CALIBRATION, REGION, BACKBONE = (
-    "package.json",
-    "calibration.json",
-    "ignored.png",
-    "backbone.safetensors",
-)
-CARD, HISTORY, SHIFT = "card.md", "history.csv", "shift.png"
-# what a package may hold beside the files of its detector
-NAMES = frozenset({CONTENTS, CALIBRATION, REGION, BACKBONE, CARD, HISTORY, SHIFT})
-
-# of what is written here; a reader knows its own and those before
-FORMAT = 1
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NEEDED = ("format", "clflow", "method", "seed", "data", "files", "digest")
 _REMEDY = "copy the package again, or train again"
@@ -113,36 +99,9 @@ def read_contents(folder: Path) -> dict[str, Any]:
         )
     if missing := [key for key in _NEEDED if key not in contents]:
         raise DataError(f"{path} does not say its {' and '.join(missing)}; {_REMEDY}")
-    if contents["digest"] != _digest(contents):
+    if contents["digest"] != contents_digest(contents):
         raise DataError(f"{path} has changed since it was written; {_REMEDY}")
     return contents
-
-
-def seal(folder: Path, contents: Mapping[str, Any]) -> dict[str, Any]:
-    """Hash the files of a folder and write package.json, which names them.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    listed = sorted(path for path in folder.iterdir() if path.name != CONTENTS)
-    files = {
-        path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for path in listed
-    }
-    whole = {**contents, "format": FORMAT, "files": files}
-    whole["digest"] = _digest(whole)
-    write_json(folder / CONTENTS, whole)
-    return whole
-
-
-def write_calibration(folder: Path, calibration: Calibration) -> None:
-    """Write the thresholds and the scores that they rest on."""
-    write_json(folder / CALIBRATION, calibration.as_dict())
-
-
-def write_region(folder: Path, region: RegionOfInterest) -> None:
-    """Write what is ignored as a picture: white does not count."""
-    if region.ignored is not None:
-        write_png(folder / REGION, region.ignored)
 
 
 def _read_region(folder: Path, contents: Mapping[str, Any]) -> RegionOfInterest | None:
@@ -173,16 +132,5 @@ def _check_files(folder: Path, files: Mapping[str, Any]) -> None:
             raise DataError(f"{path} has changed since the package was written; {_REMEDY}")
 
 
-def _digest(contents: Mapping[str, Any]) -> str:
-    return digest_of({key: value for key, value in contents.items() if key != "digest"})
-
-
 def _short(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-
-
-def sizes_of(shapes: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Return width, height and count of images by their shapes (H, W), the most frequent first."""
-    found, counts = np.unique(np.array(shapes, int).reshape(-1, 2), axis=0, return_counts=True)
-    rows = [[int(w), int(h), int(n)] for (h, w), n in zip(found, counts, strict=True)]
-    return sorted(rows, key=lambda row: (-row[2], row))

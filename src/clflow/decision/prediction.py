@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from clflow.decision.calibration import Calibration, Decision
-from clflow.decision.region_of_interest import RegionOfInterest
+from clflow.decision.region_of_interest import RegionOfInterest, own_map
 from clflow.decision.regions import Region, find_regions
 
 if TYPE_CHECKING:
@@ -104,14 +103,6 @@ class Judge:
     sizes: tuple[tuple[int, int], ...] = ()
     minimum_area: int = 1
 
-    def own_map(
-        self, anomaly_map: NDArray[np.float32], size: tuple[int, int]
-    ) -> NDArray[np.float32]:
-        """Return a map [S, S] at an image's own size (width, height), interpolated linearly."""
-        resized = cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR)
-        own = np.asarray(resized, np.float32)
-        return own if self.region is None else self.region.lowered(own)
-
     def prediction(
         self,
         image: NDArray[np.uint8],
@@ -121,7 +112,7 @@ class Judge:
     ) -> Prediction:
         """Return what is said of an image [H, W, 3] with a raw score and a map [S, S]."""
         height, width = image.shape[:2]
-        own = self.own_map(anomaly_map, (width, height))
+        own = own_map(anomaly_map, (width, height), self.region)
         remarks = self.remarks(image)
         if self.calibration is None:
             return Prediction(score, own, remarks=remarks, path=path)

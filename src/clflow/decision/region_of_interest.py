@@ -133,3 +133,12 @@ class PaintedImages:
 def seen(images: ImageSource, region: RegionOfInterest | None) -> ImageSource:
     """Return images as a detector sees them."""
     return images if region is None else PaintedImages(images, region)
+
+
+def own_map(
+    anomaly_map: NDArray[np.float32], size: tuple[int, int], region: RegionOfInterest | None = None
+) -> NDArray[np.float32]:
+    """Return a map [S, S] at an image's own size (width, height), interpolated linearly."""
+    resized = cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR)
+    own = np.asarray(resized, np.float32)
+    return own if region is None else region.lowered(own)

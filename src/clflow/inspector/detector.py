@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -11,23 +12,20 @@ from numpy.typing import NDArray
 from clflow.data.given import Image, good_images, is_single, several
 from clflow.data.images import FileImages, ImageSource
 from clflow.decision.calibration import USUAL_RATE, Calibration, Rates
+from clflow.decision.card import write_card
 from clflow.decision.prediction import Judge, Prediction
 from clflow.decision.region_of_interest import RegionOfInterest
+from clflow.decision.sealing import CARD, SHIFT, seal
 from clflow.detectors.protocol import Workspace
 from clflow.detectors.registry import Method, find_method
 from clflow.device import exact_repeats
 from clflow.errors import NotFittedError, SettingsError
-from clflow.files import atomic_folder
-from clflow.inspector.fitting import (
-    calibrate,
-    names_of,
-    noted,
-    score_all,
-    split_good,
-    synthetic_auroc,
-    training_material,
-)
-from clflow.inspector.packaging import Fitted, check_free, read_fitted, write_package
+from clflow.files import atomic_folder, write_text
+from clflow.inspector.fitting import names_of, split_good, training_material
+from clflow.inspector.loading import check_free, read_fitted
+from clflow.inspector.packaging import Fitted, write_files
+from clflow.inspector.scoring import held_out_scores, noted, score_all
+from clflow.inspector.shift import draw_shift
 from clflow.progress import say
 from clflow.settings import list_problems, problems_of
 
@@ -137,13 +135,15 @@ class Detector:
         generator = torch.Generator().manual_seed(int(self.seed))
         with exact_repeats(), training_material(detector, split, chosen, names) as material:
             detector.fit(material.data, generator, Workspace(processes=_processes()))
-            found = None
-            if len(split.held_out):
-                found = calibrate(detector, split.held_out, region, rates)
-            auroc = synthetic_auroc(detector, found, material.held_out)
-            contents = noted(split, names, material.shapes) | {"synthetic_image_auroc": auroc}
-        _tell(found)
-        self._take(detector, contents, found, region)
+            scores = held_out_scores(
+                detector, split.held_out, region, material.held_out, asdict(rates)
+            )
+            origin = noted(
+                names.dataset, names.category, split.train, split.held_out, material.shapes
+            )
+        calibration = None if scores is None else Calibration.from_dict(scores)
+        _tell(calibration)
+        self._take(detector, origin, calibration, region)
         return self
 
     def calibrate(
@@ -177,11 +177,17 @@ class Detector:
             review=old.review if review_rate is None else review_rate,
             region=old.region if region_rate is None else region_rate,
         )
-        reference = None if before is None else before.reference
         with exact_repeats():
-            self.calibration_ = calibrate(
-                self.detector_, good_images(images), self.region_, rates, reference
-            )
+            found = held_out_scores(self.detector_, good_images(images), self.region_)
+        assert found is not None  # there are good images
+        self.calibration_ = Calibration.of(
+            found["scores"],
+            found["peaks"],
+            rates,
+            None if before is None else before.reference,
+            floor=found["floor"],
+            synthetic=() if before is None else before.synthetic,
+        )
         self.package_ = None
         _tell(self.calibration_)
         return self
@@ -222,7 +228,8 @@ class Detector:
             DataError: an image cannot be read.
         """
         self._check_fitted()
-        judge = Judge(self.calibration_, self.region_, self._fitted().sizes(), minimum_area)
+        sizes = tuple((width, height) for width, height, _ in self._origin["data"]["sizes"])
+        judge = Judge(self.calibration_, self.region_, sizes, minimum_area)
         names = images.paths if isinstance(images, FileImages) else None
         with exact_repeats():
             scored = score_all(self.detector_, images, self.region_)
@@ -259,28 +266,32 @@ class Detector:
         path = Path(folder)
         check_free(path)
         with atomic_folder(path) as partial:
-            write_package(partial, self._fitted(), backbone=backbone)
+            contents = write_files(partial, self._fitted(), backbone=backbone)
+            write_text(partial / CARD, write_card(contents, self.calibration_))
+            if self.calibration_ is not None and self.calibration_.set_anew:
+                draw_shift(self.calibration_, partial / SHIFT)
+            seal(partial, contents)
 
     def _fitted(self) -> Fitted:
         return Fitted(
             detector=self.detector_,
-            contents=self._contents,
-            calibration=self.calibration_,
-            region=self.region_,
             method=self.method,
             seed=int(self.seed),
             settings=_complete(find_method(self.method), self.settings).model_dump(mode="json"),
+            origin=self._origin,
+            calibration=None if self.calibration_ is None else self.calibration_.as_dict(),
+            region=self.region_,
         )
 
     def _take(
         self,
         detector: "Protocol",
-        contents: Mapping[str, Any],
+        origin: Mapping[str, Any],
         calibration: Calibration | None,
         region: RegionOfInterest | None,
         package: str | None = None,
     ) -> None:
-        self.detector_, self._contents = detector, contents
+        self.detector_, self._origin = detector, origin
         self.calibration_, self.region_, self.package_ = calibration, region, package
         self.history_ = detector.history_
 
@@ -329,9 +340,11 @@ def load(folder: str | os.PathLike[str], *, device: "str | torch.device | None" 
             weights of the backbone are not those it was trained with.
     """
     with exact_repeats():
-        fitted, digest = read_fitted(Path(folder), device)
+        fitted, package = read_fitted(Path(folder), device)
     detector = Detector(fitted.method, fitted.settings, fitted.seed, device)
-    detector._take(fitted.detector, fitted.contents, fitted.calibration, fitted.region, digest)
+    detector._take(
+        fitted.detector, fitted.origin, package.calibration, package.region, package.digest
+    )
     return detector
 
 

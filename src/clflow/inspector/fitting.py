@@ -4,26 +4,16 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from platform import python_version
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from clflow.data.assessment import PrepareSettings
 from clflow.data.given import GOOD_PLACES
 from clflow.data.images import ArrayImages, FileImages, ImageSource
 from clflow.data.manifest import draw_contents
-from clflow.decision.calibration import Calibration, Rates
-from clflow.decision.package import sizes_of
-from clflow.decision.prediction import Judge
 from clflow.decision.region_of_interest import RegionOfInterest, seen
 from clflow.errors import DataError
-from clflow.files import digest_of
-from clflow.metrics.image import image_metrics
-from clflow.progress import say, silent
+from clflow.progress import say
 from clflow.synthesis.fresh import FreshAnomalies, Named, fresh_anomalies
 from clflow.synthesis.settings import SynthesizeSettings
 from clflow.synthesis.training_data import TrainingData
@@ -33,13 +23,8 @@ if TYPE_CHECKING:
 
     from clflow.detectors.protocol import Detector
 
-# as many as a backbone sees at once
-AT_ONCE = 16
-LIBRARIES = ("torch", "timm", "numpy", "opencv-python")
 # from so few images none is held out: each is needed to learn from
 _LEAST = 4
-
-Scored = tuple[NDArray[np.uint8], float, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -120,66 +105,3 @@ def training_material(
             shapes = tuple((image.shape[0], image.shape[1]) for image in images)
             material = FreshAnomalies(TrainingData(split.train), FileImages(()), shapes)
         yield material
-
-
-def score_all(
-    detector: "Detector", images: ImageSource, region: RegionOfInterest | None = None
-) -> Iterator[Scored]:
-    """Yield image, raw score and map [S, S] of each image, a batch in memory at a time."""
-    for start in range(0, len(images), AT_ONCE):
-        some = [images[place] for place in range(start, min(start + AT_ONCE, len(images)))]
-        with silent():
-            found = detector.score(seen(ArrayImages(some), region))
-        for image, score, own in zip(some, found.image_scores, found.anomaly_maps, strict=True):
-            yield image, float(score), own
-
-
-def calibrate(
-    detector: "Detector",
-    images: ImageSource,
-    region: RegionOfInterest | None,
-    rates: Rates,
-    reference: NDArray[np.float64] | None = None,
-) -> Calibration:
-    """Return the thresholds that good images give, which the detector was not trained on.
-
-    Raises:
-        DataError: there is none, or a score is not finite.
-    """
-    judge, rows = Judge(region=region), []
-    for image, score, own in score_all(detector, images, region):
-        whole = judge.own_map(own, (image.shape[1], image.shape[0]))
-        rows.append((score, float(whole.max()), float(whole.min())))
-    scores, peaks, lowest = np.array(rows).reshape(-1, 3).T
-    floor = float(np.median(lowest)) if rows else 0.0
-    return Calibration.of(scores, peaks, rates, reference, floor)
-
-
-def synthetic_auroc(
-    detector: "Detector", calibration: Calibration | None, anomalies: ImageSource
-) -> float | None:
-    """Return the image AUROC between held-out good images and anomalies made of them.
-
-    None where there are none.
-    """
-    if calibration is None or not len(anomalies):
-        return None
-    found = [score for _, score, _ in score_all(detector, anomalies)]
-    labels = [0] * len(calibration.scores) + [1] * len(found)
-    return image_metrics(labels, [*calibration.scores, *found])["image_auroc"]
-
-
-def noted(images: Split, names: Named, shapes: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """Return what a package says of where it comes from; `shapes` (H, W) are of the training."""
-    return {
-        "category": names.category,
-        "dataset": names.dataset,
-        "data": {
-            "train": len(images.train),
-            "held_out": len(images.held_out),
-            "sizes": sizes_of(shapes),
-            "digest": digest_of(list(images.train.digests)),
-            "held_out_digest": digest_of(list(images.held_out.digests)),
-        },
-        "versions": {"python": python_version()} | {name: version(name) for name in LIBRARIES},
-    }

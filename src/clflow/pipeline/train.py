@@ -4,7 +4,6 @@ A training that diverged is a result too: its reason stands where the model woul
 """
 
 import csv
-import io
 import json
 import platform
 import shutil
@@ -18,6 +17,8 @@ from typing import Any
 import torch
 
 from clflow.alignment.sheet import write_sheet
+from clflow.data.images import ArrayImages, ImageSource
+from clflow.decision.sealing import HISTORY
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.detectors.registry import Method
 from clflow.detectors.saved import FAILURE, failure_of, restore
@@ -31,13 +32,16 @@ from clflow.files import (
     write_json,
     write_text,
 )
+from clflow.inspector.packaging import Fitted, write_package
+from clflow.inspector.scoring import held_out_scores, noted
 from clflow.progress import say
 from clflow.settings import parse
 from clflow.study.paths import FEATURES, RUNS
 from clflow.synthesis.training_data import TrainingData
 
-DESCRIPTION, HISTORY = "run.json", "history.csv"
+DESCRIPTION = "run.json"
 LIBRARIES = ("torch", "timm", "FrEIA", "numpy", "opencv-python")
+NO_IMAGES: ImageSource = ArrayImages(())
 # a change of this code makes what was interrupted start anew
 _CODE = ("alignment", "data", "detectors", "features", "flows", "synthesis", "training")
 
@@ -72,8 +76,26 @@ class Run:
         } | ({"notes": notes} if notes else {})
 
 
-def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -> dict[int, float]:
+@dataclass(frozen=True)
+class Material:
+    """What a run learns from, and what its thresholds rest on: no test image.
+
+    Attributes:
+        held_out: good images that are not learned from.
+        anomalies: synthetic ones made of them.
+        shapes: height and width of each good image that is learned from.
+    """
+
+    data: TrainingData
+    held_out: ImageSource = NO_IMAGES
+    anomalies: ImageSource = NO_IMAGES
+    shapes: tuple[tuple[int, int], ...] = ()
+
+
+def train_seeds(run: Run, material: Material, seeds: Sequence[int], out: Path) -> dict[int, float]:
     """Train one detector per seed into `out/seed-<n>` and return the seconds each took.
+
+    Each folder is a package that `clflow.load` reads, without the weights of the backbone.
 
     A seed whose training diverges leaves `failed.json` there instead of a model: the content of
     run.json and the reason. The other seeds go on.
@@ -86,7 +108,7 @@ def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -
     """
     run.method.check_installed()
     work = _work_folder(run)
-    seconds = {seed: _train_seed(run, data, seed, work) for seed in seeds}
+    seconds = {seed: _train_seed(run, material, seed, work) for seed in seeds}
     with atomic_folder(out) as folder:
         for seed in seeds:
             shutil.copytree(work / f"seed-{seed}", folder / f"seed-{seed}")
@@ -96,7 +118,7 @@ def train_seeds(run: Run, data: TrainingData, seeds: Sequence[int], out: Path) -
     return seconds
 
 
-def _train_seed(run: Run, data: TrainingData, seed: int, work: Path) -> float:
+def _train_seed(run: Run, material: Material, seed: int, work: Path) -> float:
     folder = work / f"seed-{seed}"
     label = f"{run.method.name} {run.category} seed {seed}"
     if folder.is_dir():
@@ -110,7 +132,7 @@ def _train_seed(run: Run, data: TrainingData, seed: int, work: Path) -> float:
     generator = torch.Generator().manual_seed(seed)
     detector = run.method.detector_class()(settings, method=run.method.name)
     try:
-        detector.fit(data, generator, Workspace(checkpoint, FEATURES))
+        detector.fit(material.data, generator, Workspace(checkpoint, FEATURES))
     except TrainingError as error:
         reason = " ".join(str(error).split())
         say(f"{label} failed, which the tables will show: {reason}")
@@ -118,23 +140,26 @@ def _train_seed(run: Run, data: TrainingData, seed: int, work: Path) -> float:
             write_json(partial / FAILURE, run.description(seed) | {"failure": reason})
     else:
         with atomic_folder(folder) as partial:
-            _save(detector, run.description(seed), partial)
-            write_sheet(detector, data.good, partial)
+            write_json(partial / DESCRIPTION, run.description(seed))
+            write_sheet(detector, material.data.good, partial)
+            seconds = time.perf_counter() - start
+            write_package(partial, _fitted(run, detector, seed, material), backbone=False)
+            checkpoint.unlink(missing_ok=True)
+            return seconds
     checkpoint.unlink(missing_ok=True)
     return time.perf_counter() - start
 
 
-def _save(detector: Detector, description: dict[str, Any], folder: Path) -> None:
-    detector.save(folder)
-    write_json(folder / DESCRIPTION, description)
-    rows = detector.history_
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
+def _fitted(run: Run, detector: Detector, seed: int, material: Material) -> Fitted:
+    good, held_out = material.data.good, material.held_out
+    return Fitted(
+        detector=detector,
+        method=run.method.name,
+        seed=seed,
+        settings=run.settings,
+        origin=noted(run.dataset, run.category, good, held_out, material.shapes),
+        calibration=held_out_scores(detector, held_out, anomalies=material.anomalies),
     )
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / HISTORY, text.getvalue())
 
 
 def _work_folder(run: Run) -> Path:
