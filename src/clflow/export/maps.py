@@ -1,0 +1,32 @@
+"""From scores of cells to anomaly maps and image scores, as products with constant matrices."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from clflow.detectors.scoring import drawing_operator, image_scores
+
+
+class Drawn(nn.Module):
+    """The mean over levels of the scores, interpolated and smoothed [N, S, S]."""
+
+    def __init__(self, sizes: Sequence[tuple[int, int]], side: int, sigma: float) -> None:
+        super().__init__()
+        for index, (height, width) in enumerate(sizes):
+            self.register_buffer(f"rows_{index}", drawing_operator(height, side, sigma).clone())
+            columns = drawing_operator(width, side, sigma).T / len(sizes)
+            self.register_buffer(f"columns_{index}", columns.contiguous())
+
+    def forward(self, scores: Sequence[Tensor]) -> Tensor:
+        """Return the maps of scores [N, H, W] of each level."""
+        maps = [
+            getattr(self, f"rows_{index}") @ score @ getattr(self, f"columns_{index}")
+            for index, score in enumerate(scores)
+        ]
+        return torch.stack(maps).sum(0) if len(maps) > 1 else maps[0]
+
+
+def with_scores(maps: Tensor, top_fraction: float) -> tuple[Tensor, Tensor]:
+    """Return image scores [N] and the maps [N, S, S] they are of."""
+    return image_scores(maps, top_fraction), maps
