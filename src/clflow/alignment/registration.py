@@ -77,7 +77,7 @@ class TurnedTemplate(nn.Module):
         product = self._spectrum(images)[:, None] * self.spectra
         surface = irfft2(product, s=(self.padded, self.padded))
         near = torch.arange(-self.limit - 1, self.limit + 2, device=images.device) % self.padded
-        best, place = peaks(surface[..., near[:, None], near])
+        best, place = _peaks(surface[..., near[:, None], near])
         return best, (place - self.limit - 1) * 2 / size
 
     def _spectrum(self, images: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def _turned(template: Tensor, angles: Tensor) -> Tensor:
     return warp(template.expand(count, 1, size, size), theta, size, padding="zeros")[:, 0]
 
 
-def peaks(surfaces: Tensor) -> tuple[Tensor, Tensor]:
+def _peaks(surfaces: Tensor) -> tuple[Tensor, Tensor]:
     """Return height and place (x, y) of the peaks inside surfaces [N, K, S, S]."""
     size = surfaces.shape[-1]
     best, index = surfaces[..., 1:-1, 1:-1].flatten(2).max(2)
@@ -213,28 +213,14 @@ class Registration(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the maps theta [N, 2, 3] that bring images [N, C, size, size] into place."""
-        return torch.cat([self.found(part.mean(1)) for part in images.split(_CHUNK)])
-
-    def found(self, grey: Tensor) -> Tensor:
-        """Return the maps theta [N, 2, 3] of grey images [N, size, size].
-
-        It searches coarsely all around, refines the best turns, and the best of them once more.
-        """
-        fine = windowed(grey)
-        candidates = self._candidates(_shrunk(fine, _COARSE))
-        middle = _shrunk(fine, _MIDDLE).repeat_interleave(_CANDIDATES, 0)
-        found = self._middle(middle, candidates, _MIDDLE_STEPS)
-        candidates, fits = (each.unflatten(0, (-1, _CANDIDATES)) for each in found)
-        best = candidates[torch.arange(fits.shape[0]), fits.argmax(1)]
-        poses, _ = self._fine(fine, best, _FINE_STEPS)
-        return similarity(poses[:, 0], torch.ones_like(poses[:, 0]), poses[:, 1:])
+        return torch.cat([self._register(part.mean(1)) for part in images.split(_CHUNK)])
 
     def _prepare(self, template: Tensor) -> None:
         self.template.copy_(template)
         # what follows from the template is made again with it and not saved
         self.turned = self._coarse(_shrunk(self.template[None], _COARSE)[0])
-        self._middle = Refinement(_shrunk(self.template[None], _MIDDLE)[0])
-        self._fine = Refinement(self.template)
+        self.middle = Refinement(_shrunk(self.template[None], _MIDDLE)[0])
+        self.fine = Refinement(self.template)
 
     def _coarse(self, template: Tensor) -> TurnedTemplate:
         return TurnedTemplate(template, self.settings.turns, self.settings.reach)
@@ -246,13 +232,24 @@ class Registration(nn.Module):
         fits = [self._coarse(each)(coarse)[0].amax(1).sum() for each in coarse]
         return some[int(torch.stack(fits).argmax())]
 
+    def _register(self, grey: Tensor) -> Tensor:
+        """Search coarsely all around, refine the best turns, and the best of them once more."""
+        fine = windowed(grey)
+        candidates = self._candidates(_shrunk(fine, _COARSE))
+        middle = _shrunk(fine, _MIDDLE).repeat_interleave(_CANDIDATES, 0)
+        found = self.middle(middle, candidates, _MIDDLE_STEPS)
+        candidates, fits = (each.unflatten(0, (-1, _CANDIDATES)) for each in found)
+        best = candidates[torch.arange(len(fits)), fits.argmax(1)]
+        poses, _ = self.fine(fine, best, _FINE_STEPS)
+        return similarity(poses[:, 0], torch.ones_like(poses[:, 0]), poses[:, 1:])
+
     def _candidates(self, images: Tensor) -> Tensor:
         """Return the poses [N * candidates, 3] whose turn fits better than its neighbours."""
         correlation, shifts = self.turned(images)
         higher = torch.maximum(correlation.roll(1, 1), correlation.roll(-1, 1))
         peaks = correlation.masked_fill(correlation < higher, -torch.inf)
         turns = peaks.topk(_CANDIDATES, 1).indices
-        rows = torch.arange(images.shape[0], device=images.device)[:, None]
+        rows = torch.arange(len(images), device=images.device)[:, None]
         angles = self.turned.angles[turns]
         return torch.cat([angles[..., None], shifts[rows, turns]], 2).flatten(0, 1)
 
