@@ -27,6 +27,17 @@ class Drawn(nn.Module):
         return torch.stack(maps).sum(0) if len(maps) > 1 else maps[0]
 
 
-def with_scores(maps: Tensor, top_fraction: float) -> tuple[Tensor, Tensor]:
-    """Return image scores [N] and the maps [N, S, S] they are of."""
-    return image_scores(maps, top_fraction), maps
+class Scored(nn.Module):
+    """What a graph gives: scores [N] and maps [N, S, S], or the maps of images that were turned.
+
+    Those are turned back, and scored, by the runtime: the engines take far longer for it.
+    """
+
+    def __init__(self, top_fraction: float, registered: bool) -> None:
+        super().__init__()
+        self.top_fraction = top_fraction
+        self.registered = registered
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, ...]:
+        """Return what is asked for of maps [N, S, S]."""
+        return (maps,) if self.registered else (image_scores(maps, self.top_fraction), maps)

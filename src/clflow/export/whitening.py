@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from clflow.detectors.flow.normalization import Normalization
+from clflow.detectors.gaussian.density import LocationGaussian
 from clflow.detectors.whitening import (
     BlockWhitening,
     GlobalWhitening,
@@ -37,6 +38,25 @@ def whitening_graph(fitted: nn.Module | None) -> nn.Module:
     if isinstance(fitted, BlockWhitening):
         return BlockGraph(fitted)
     return GlobalGraph(fitted) if isinstance(fitted, GlobalWhitening) else nn.Identity()
+
+
+class DistanceGraph(nn.Module):
+    """The Mahalanobis distance at each location of a fitted `LocationGaussian`."""
+
+    def __init__(self, fitted: LocationGaussian) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.scale: Tensor
+        self.factor: Tensor
+        self.register_buffer("mean", fitted.mean.cpu().clone())
+        self.register_buffer("scale", fitted.scale.cpu().clone()[:, None])
+        self.register_buffer("factor", fitted.factor.matrices().cpu().half())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the distance [N, H, W] of features [N, C, H, W]."""
+        residual = (features.flatten(2) - self.mean) / self.scale
+        white = self.factor.float() @ residual.permute(2, 1, 0)
+        return white.square().sum(1).sqrt().T.reshape(-1, *features.shape[2:])
 
 
 class GlobalGraph(nn.Module):
