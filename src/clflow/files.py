@@ -10,11 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clflow.errors import DataError, StorageError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 
 def sha256_of(path: Path) -> str:
@@ -168,7 +169,7 @@ def shared_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound="BaseModel")
 
 
 def read_report(path: Path, model: type[Model], stage: str = "") -> Model:
@@ -180,6 +181,9 @@ def read_report(path: Path, model: type[Model], stage: str = "") -> Model:
     Raises:
         DataError: the file is missing or malformed: which, where, what is wrong, what to run.
     """
+    # the runtime of an exported detector imports this module and has no pydantic
+    from pydantic import ValidationError
+
     try:
         return model.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
@@ -191,7 +195,7 @@ def read_report(path: Path, model: type[Model], stage: str = "") -> Model:
         raise malformed(path, error, stage) from error
 
 
-def malformed(path: Path, error: ValidationError, stage: str = "") -> DataError:
+def malformed(path: Path, error: "ValidationError", stage: str = "") -> DataError:
     """Return the error of a file that does not hold what its stage writes."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"])) or "the file"

@@ -55,7 +55,7 @@ class TurnedTemplate(nn.Module):
 
     def __init__(self, template: Tensor, turns: int, reach: float) -> None:
         super().__init__()
-        size = len(template)
+        self.size = size = len(template)
         self.limit = max(1, int(reach * size))
         # a margin of all shifts that are looked at: the circle of the FFT must not close
         self.padded = next_fast_len(size + self.limit + 1, real=True)
@@ -218,9 +218,9 @@ class Registration(nn.Module):
     def _prepare(self, template: Tensor) -> None:
         self.template.copy_(template)
         # what follows from the template is made again with it and not saved
-        self._turned = self._coarse(_shrunk(self.template[None], _COARSE)[0])
-        self._middle = Refinement(_shrunk(self.template[None], _MIDDLE)[0])
-        self._fine = Refinement(self.template)
+        self.turned = self._coarse(_shrunk(self.template[None], _COARSE)[0])
+        self.middle = Refinement(_shrunk(self.template[None], _MIDDLE)[0])
+        self.fine = Refinement(self.template)
 
     def _coarse(self, template: Tensor) -> TurnedTemplate:
         return TurnedTemplate(template, self.settings.turns, self.settings.reach)
@@ -237,20 +237,20 @@ class Registration(nn.Module):
         fine = windowed(grey)
         candidates = self._candidates(_shrunk(fine, _COARSE))
         middle = _shrunk(fine, _MIDDLE).repeat_interleave(_CANDIDATES, 0)
-        found = self._middle(middle, candidates, _MIDDLE_STEPS)
+        found = self.middle(middle, candidates, _MIDDLE_STEPS)
         candidates, fits = (each.unflatten(0, (-1, _CANDIDATES)) for each in found)
         best = candidates[torch.arange(len(fits)), fits.argmax(1)]
-        poses, _ = self._fine(fine, best, _FINE_STEPS)
+        poses, _ = self.fine(fine, best, _FINE_STEPS)
         return similarity(poses[:, 0], torch.ones_like(poses[:, 0]), poses[:, 1:])
 
     def _candidates(self, images: Tensor) -> Tensor:
         """Return the poses [N * candidates, 3] whose turn fits better than its neighbours."""
-        correlation, shifts = self._turned(images)
+        correlation, shifts = self.turned(images)
         higher = torch.maximum(correlation.roll(1, 1), correlation.roll(-1, 1))
         peaks = correlation.masked_fill(correlation < higher, -torch.inf)
         turns = peaks.topk(_CANDIDATES, 1).indices
         rows = torch.arange(len(images), device=images.device)[:, None]
-        angles = self._turned.angles[turns]
+        angles = self.turned.angles[turns]
         return torch.cat([angles[..., None], shifts[rows, turns]], 2).flatten(0, 1)
 
 

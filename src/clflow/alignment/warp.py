@@ -1,12 +1,10 @@
 """Bilinear sampling whose gradient repeats exactly on every device."""
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-_BORDERS = {"border": cv2.BORDER_REPLICATE, "reflection": cv2.BORDER_REFLECT}
+from clflow.data.turning import turned_images
 
 
 def identity(count: int) -> Tensor:
@@ -67,22 +65,9 @@ def warp(
 
 def warp_images(images: Tensor, theta: Tensor, padding: str) -> Tensor:
     """Return uint8 images [N, 3, S, S] seen through theta, bicubic: bilinear would blur them."""
-    size = images.shape[-1]
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    border = _BORDERS[padding]
-    out = np.empty((len(images), size, size, images.shape[1]), np.uint8)
-    for image, matrix, into in zip(images, _in_pixels(theta, size), out, strict=True):
-        pixels = image.permute(1, 2, 0).cpu().numpy()
-        cv2.warpAffine(pixels, matrix, (size, size), into, flags, border)
-    return torch.from_numpy(out).permute(0, 3, 1, 2).to(images.device)
-
-
-def _in_pixels(theta: Tensor, size: int) -> np.ndarray:
-    """Return maps [N, 2, 3] on pixel indices, whose first centre is 0, instead of half sides."""
-    linear, shift = theta[:, :, :2].double().cpu(), theta[:, :, 2].double().cpu()
-    centre = (size - 1) / 2
-    moved = shift * size / 2 + centre - linear.sum(2) * centre
-    return torch.cat([linear, moved[:, :, None]], 2).numpy()
+    pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+    turned = turned_images(pixels, theta.cpu().numpy(), padding)
+    return torch.from_numpy(turned).permute(0, 3, 1, 2).to(images.device)
 
 
 def sample(maps: Tensor, theta: Tensor, size: int) -> Tensor:

@@ -29,12 +29,12 @@ def _score(level: Evidence, kind: str) -> Tensor:
 
 
 def _drawn(score: Tensor, size: int, sigma: float) -> Tensor:
-    rows, columns = (_operator(cells, size, sigma).to(score) for cells in score.shape[1:])
+    rows, columns = (drawing_operator(cells, size, sigma).to(score) for cells in score.shape[1:])
     return rows @ score @ columns.T
 
 
 @lru_cache(maxsize=16)
-def _operator(cells: int, size: int, sigma: float) -> Tensor:
+def drawing_operator(cells: int, size: int, sigma: float) -> Tensor:
     """Return the matrix [size, cells] that interpolates a row of cells linearly and smooths it."""
     rows = interpolate(torch.eye(cells)[:, None], size=size, mode="linear", align_corners=False)
     if sigma > 0:

@@ -159,11 +159,11 @@ class FeatureStore:
         if batch.shape[2] == batch.shape[3]:
             return levels
         return [
-            resample(level, size) for level, size in zip(levels, self._square_sizes, strict=True)
+            resample(level, size) for level, size in zip(levels, self.square_sizes, strict=True)
         ]
 
     @cached_property
-    def _square_sizes(self) -> list[tuple[int, int]]:
+    def square_sizes(self) -> list[tuple[int, int]]:
         """Height and width of the maps of a square image."""
         blank = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device)
         return [(level.shape[2], level.shape[3]) for level in self.backbone(blank)]

@@ -20,7 +20,7 @@ class ChannelMixing(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Return maps [N, outputs, H, W] of maps [N, inputs, H, W]."""
         assert self.bias is not None
-        count = len(input)
+        count = input.shape[0]
         bias = self.bias[:, None].expand(count, -1, 1)
         matrix = self.weight.flatten(1).expand(count, -1, -1)
         return torch.baddbmm(bias, matrix, input.flatten(2)).unflatten(2, input.shape[2:])
@@ -160,7 +160,7 @@ class LocalAffineCoupling(InvertibleModule):
     def transform(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the latent [N, C, H, W] and the log-determinant per location [N, H, W]."""
         passive, active = x.split(self.splits, dim=1)
-        log_scale, shift = self._coefficients(passive)
+        log_scale, shift = self.coefficients(passive)
         log_gain = self.log_gain()
         joined = torch.cat((passive, torch.addcmul(shift, active, log_scale.exp())), dim=1)
         # not addcmul, which is three times slower where values are shared by locations
@@ -174,11 +174,12 @@ class LocalAffineCoupling(InvertibleModule):
         z = permute_channels(z, self.inverse_permutation, self.permutation)
         joined = (z - self.global_offset) * (-log_gain).exp()
         passive, active = joined.split(self.splits, dim=1)
-        log_scale, shift = self._coefficients(passive)
+        log_scale, shift = self.coefficients(passive)
         active = (active - shift) * (-log_scale).exp()
         return torch.cat((passive, active), dim=1), -log_scale.sum(1) - log_gain.sum()
 
-    def _coefficients(self, passive: Tensor) -> tuple[Tensor, Tensor]:
+    def coefficients(self, passive: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log-scale and shift [N, A, H, W] of the active half from the passive one."""
         scale, shift = self.subnet(passive).chunk(2, dim=1)
         shift = self.subnet_scale * shift
         if self.clamping == "none":

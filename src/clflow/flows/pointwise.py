@@ -12,7 +12,7 @@ Affine = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class _Step:
+class Step:
     """One block on features that still wait for the affine maps of earlier blocks.
 
     Attributes:
@@ -59,7 +59,7 @@ class PointwiseFlow:
         first = blocks[0].global_offset.detach().flatten()
         log_gain, offset = torch.zeros_like(first), torch.zeros_like(first)
         place = torch.arange(len(first), device=first.device)
-        self.steps: list[_Step] = []
+        self.steps: list[Step] = []
         self.log_determinant = 0.0
         for block in blocks:
             step = _step(block, place, log_gain, offset)
@@ -82,13 +82,13 @@ class PointwiseFlow:
         return latent.reshape_as(features), total.unflatten(1, features.shape[2:])
 
 
-def _step(block: LocalAffineCoupling, place: Tensor, log_gain: Tensor, offset: Tensor) -> _Step:
+def _step(block: LocalAffineCoupling, place: Tensor, log_gain: Tensor, offset: Tensor) -> Step:
     passive, active = place.split(block.splits)
     layers = [layer for layer in block.subnet.children() if isinstance(layer, nn.Conv2d)]
     (first, first_bias), (last, last_bias) = map(_layer, layers)
     outputs = torch.full_like(last_bias, block.subnet_scale)
     outputs[: len(active)] *= 2 * block.slope
-    return _Step(
+    return Step(
         passive=passive,
         active=active,
         first=(first * log_gain[passive].exp(), first_bias + first @ offset[passive, None]),

@@ -1,0 +1,137 @@
+"""Flows as a graph: a pointwise one with its affine maps folded, others block by block."""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from clflow.detectors.flow.density import LevelDensity
+from clflow.flows.coupling import LocalAffineCoupling
+from clflow.flows.flow import Flow2d
+from clflow.flows.pointwise import PointwiseFlow, Step
+
+
+class EnergyGraph(nn.Module):
+    """Score of each location [N, H, W]: of the latent, or of latent and log-determinant.
+
+    Args:
+        kind: that of `ScoreSettings`.
+    """
+
+    def __init__(self, density: LevelDensity, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.flow = flow_graph(deepcopy(density.flow).cpu().eval())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the score of normalised features [N, C, H, W]."""
+        latent, log_determinant = self.flow(features.flatten(2), features.shape[2:])
+        z2 = 0.5 * latent.square().mean(1)
+        score = z2
+        if self.kind == "exp":
+            score = -torch.exp(-z2)
+        elif self.kind == "log_likelihood":
+            score = z2 - log_determinant / latent.shape[1]
+        return score.unflatten(1, features.shape[2:])
+
+
+def flow_graph(flow: Flow2d) -> nn.Module:
+    """Return what maps features [N, C, L] and (H, W) to latent [N, C, L] and log-determinants."""
+    return PointwiseGraph(flow) if flow.pointwise else BlocksGraph(flow)
+
+
+class PointwiseGraph(nn.Module):
+    """What `PointwiseFlow` computes; channels stay where they lie, for only squares are needed."""
+
+    def __init__(self, flow: Flow2d) -> None:
+        super().__init__()
+        fast = PointwiseFlow(list(flow.blocks))  # type: ignore[arg-type]
+        self.log_determinant = fast.log_determinant
+        self.steps = nn.ModuleList(StepGraph(step) for step in fast.steps)
+        self.gain: Tensor
+        self.offset: Tensor
+        self.register_buffer("gain", fast.gain)
+        self.register_buffer("offset", fast.offset)
+
+    def forward(self, features: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """Return the latent, its channels in another order, and the log-determinant [N, L]."""
+        total: Tensor | float = self.log_determinant
+        for step in self.steps:
+            features, log_scale = step(features)
+            total = total + log_scale
+        return features * self.gain + self.offset, total
+
+
+class StepGraph(nn.Module):
+    """One block on features that still wait for the affine maps of earlier blocks."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__()
+        self.clamp = step.clamp
+        for name, value in (
+            ("passive", step.passive),
+            ("active", step.active),
+            # where each channel of passive and active, one after the other, belongs
+            ("places", torch.argsort(torch.cat([step.passive, step.active]))),
+            ("first", step.first[0]),
+            ("first_bias", step.first[1]),
+            ("last", step.last[0]),
+            ("last_bias", step.last[1]),
+            ("log_gain", step.log_gain),
+            ("offset", step.offset),
+        ):
+            self.register_buffer(name, value)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Return the features [N, C, L] changed, and the sum of the log-scales [N, L]."""
+        passive = features.index_select(1, self.passive)
+        hidden = (self.first @ passive + self.first_bias).relu()
+        scale, shift = (self.last @ hidden + self.last_bias).chunk(2, 1)
+        gain, total = self._gain(scale)
+        active = features.index_select(1, self.active) + self.offset
+        changed = torch.cat([passive, shift + active * gain], 1)
+        return changed.index_select(1, self.places), total
+
+    def _gain(self, scale: Tensor) -> tuple[Tensor, Tensor | float]:
+        if not self.clamp:
+            return self.log_gain.exp(), 0.0
+        bounded = scale.sigmoid()
+        total = 2 * self.clamp * bounded.sum(1) - self.clamp * scale.shape[1]
+        return (2 * self.clamp * bounded + (self.log_gain - self.clamp)).exp(), total
+
+
+class BlocksGraph(nn.Module):
+    """Coupling blocks in turn, of whatever kernels."""
+
+    def __init__(self, flow: Flow2d) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(BlockGraph(block) for block in flow.blocks)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """Return the latent [N, C, L] and the log-determinant [N, L]."""
+        latent: Tensor = features.unflatten(2, size)
+        total = torch.zeros_like(latent[:, 0])
+        for block in self.blocks:
+            latent, log_determinant = block(latent)
+            total = total + log_determinant
+        return latent.flatten(2), total.flatten(1)
+
+
+class BlockGraph(nn.Module):
+    """What `LocalAffineCoupling.transform` computes."""
+
+    def __init__(self, block: LocalAffineCoupling) -> None:
+        super().__init__()
+        self.block = block
+        self.log_gain: Tensor
+        self.register_buffer("log_gain", block.log_gain().detach())
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the latent [N, C, H, W] and the log-determinant [N, H, W]."""
+        block = self.block
+        passive, active = features.split(block.splits, dim=1)
+        log_scale, shift = block.coefficients(passive)
+        joined = torch.cat([passive, shift + active * log_scale.exp()], 1)
+        scaled = joined * self.log_gain.exp() + block.global_offset
+        latent = scaled.index_select(1, block.permutation)
+        return latent, log_scale.sum(1) + self.log_gain.sum()
