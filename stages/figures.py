@@ -23,7 +23,7 @@ def main(category: str) -> None:
         )
         for remark in left_out(methods, study.seeds):
             say(f"{category}: {remark}")
-        subject = CategoryFigures(category, study.seeds, methods, evaluated.threshold_quantile)
+        subject = CategoryFigures(category, study.seeds, methods, evaluated.false_alarm_rate)
         folder = StudyPaths(study.name).figures(category)
         names = write_figures(subject, folder, settings.formats)
         say(f"{category}: {', '.join(names)} in {folder}")

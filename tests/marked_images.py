@@ -46,12 +46,11 @@ def scored(
     validation: ArrayLike = (0.0, 0.1, 0.2),
     synthetic: ArrayLike = (0.9, 1.0),
 ) -> CategoryScores:
-    """Return scores of which an image's is its map's maximum."""
+    """Return scores of which an image's is its map's maximum, as is the peak of a held-out one."""
     stack = np.array(maps, np.float32)
+    peaks, held_out = stack.max(axis=(1, 2)), np.array(validation, np.float32)
     return CategoryScores(
-        Scores(stack.max(axis=(1, 2)), stack),
-        np.array(validation, np.float32),
-        np.array(synthetic, np.float32),
+        Scores(peaks, stack), peaks, held_out, held_out, np.array(synthetic, np.float32)
     )
 
 

@@ -106,7 +106,7 @@ def test_score_files_hold_the_raw_scores(subject: Subject) -> None:
     assert names == [*curves, "seed-0.parquet", "seed-3.parquet"]
     table = pd.read_parquet("scores/small/widget/bright/seed-0.parquet")
     moves = [f"{name}_influence" for name in ("pixel_auroc", "aupro_30", "aupro_05")]
-    assert list(table) == ["path", "split", "label", "defect", "score", "aupimo", *moves]
+    assert list(table) == ["path", "split", "label", "defect", "score", "peak", "aupimo", *moves]
     assert table.score.dtype == np.float32
     assert table.label.dtype == np.int64
     manifest, detector = subject.manifest, BrightDetector(BrightSettings())
@@ -282,12 +282,15 @@ def evaluated(subject: Subject) -> tuple[dict[str, Any], dict[str, bytes]]:
         pytest.param(
             ("image_scores", "anomaly_maps"),
             "scores of 2 of 8 test images and anomaly maps of 2 of 8 test images and scores of "
-            "2 of 8 held-out good images and scores of 2 of 2 held-out synthetic anomalies are "
-            "not finite",
+            "2 of 8 held-out good images and anomaly maps of 2 of 8 held-out good images and "
+            "scores of 2 of 2 held-out synthetic anomalies are not finite",
             id="all",
         ),
         pytest.param(
-            ("anomaly_maps",), "anomaly maps of 2 of 8 test images are not finite", id="maps"
+            ("anomaly_maps",),
+            "anomaly maps of 2 of 8 test images and anomaly maps of 2 of 8 held-out good images "
+            "are not finite",
+            id="maps",
         ),
     ],
 )
@@ -326,7 +329,10 @@ def test_a_method_without_any_finite_score_leaves_the_reasons(breakable: Subject
     for seed, value in ((0, math.nan), (3, math.inf)):
         BrokenDetector.broken[f"seed-{seed}"] = (("anomaly_maps",), value)
     result, files = evaluated(breakable)
-    reason = "anomaly maps of 2 of 8 test images are not finite"
+    reason = (
+        "anomaly maps of 2 of 8 test images and anomaly maps of 2 of 8 held-out good images are "
+        "not finite"
+    )
     assert result["seeds"] == dict.fromkeys(("0", "3"), dict.fromkeys(METRICS))
     assert result["failures"] == {"0": reason, "3": reason}
     assert result["protocol"] == {}
@@ -345,3 +351,22 @@ def test_a_folder_that_cannot_be_removed_is_an_error(subject: Subject) -> None:
         evaluate(subject, (0,), INPUT)
     assert folder.read_text() == "not a folder"
     assert not StudyPaths("small").result("bright", "widget").exists()
+
+
+def test_peaks_are_kept_of_good_images_and_anomalous_ones(subject: Subject) -> None:
+    evaluate(subject, (0,), INPUT)
+    table = pd.read_parquet("scores/small/widget/bright/seed-0.parquet")
+    known = table["peak"].notna()
+    assert set(table["split"][~known]) == {"synthetic"}
+    assert set(table["split"][known]) == {"test", "validation"}
+
+
+def test_too_few_held_out_images_are_told_with_what_they_can_promise(
+    subject: Subject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(subject, (0,), INPUT)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "8 held-out good images promise a false-alarm rate of 0.111, not the 0.05" in said
+    assert "which takes 19" in said
+    evaluate(subject, (0,), EvaluateSettings(false_alarm_rate=0.2))
+    assert "promise" not in capsys.readouterr().out

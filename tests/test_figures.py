@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from score_folder import random_scores, write_curves, write_scores
 
 from clflow.errors import DataError
-from clflow.metrics.threshold import threshold_from_good
+from clflow.metrics.conformal import promise
 from clflow.report.curves import read_method
 from clflow.report.figures import CategoryFigures, score_panels, write_figures
 from clflow.report.settings import FiguresSettings
@@ -26,10 +26,10 @@ BOTH = ("svg", "png")
 
 
 def subject(
-    root: Path, methods: Sequence[str] = ("bad", "good"), quantile: float = 0.95
+    root: Path, methods: Sequence[str] = ("bad", "good"), rate: float = 0.05
 ) -> CategoryFigures:
     read = [read_method(root / name, name, place, SEEDS) for place, name in enumerate(methods)]
-    return CategoryFigures("bolt", SEEDS, tuple(read), quantile)
+    return CategoryFigures("bolt", SEEDS, tuple(read), rate)
 
 
 @pytest.fixture
@@ -110,10 +110,10 @@ def test_curves_name_the_methods_with_mean_and_deviation(scores: Path, tmp_path:
 
 
 def test_threshold_is_that_of_held_out_good_scores(scores: Path) -> None:
-    panel = score_panels(subject(scores).methods, SEEDS, 0.8)[1]
+    panel = score_panels(subject(scores).methods, SEEDS, 0.25)[1]
     table = random_scores(0, gap=2.0)
     held_out = table.loc[table["split"] == "validation", "score"]
-    assert panel.threshold == threshold_from_good(held_out, 0.8)
+    assert panel.threshold == promise(held_out, 0.25).threshold
     test = table[(table["split"] == "test") & (table["score"] > panel.threshold)]
     flagged = [(test["label"] == label).sum() for label in (0, 1)]
     assert f"{flagged[0]} of 12 good, {flagged[1]} of 20 anomalous" in panel.remark

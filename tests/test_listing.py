@@ -34,7 +34,7 @@ def test_all_sections_are_complete_and_in_the_order_of_the_file(values: dict[str
     listed = read(list_settings(check_params(values)))
     assert list(listed) == list(Params.model_fields)
     assert listed["study"] == values["study"]
-    assert listed["evaluate"]["threshold_quantile"] == 0.95
+    assert listed["evaluate"]["false_alarm_rate"] == 0.05
     assert list(listed["train"]) == values["study"]["methods"]
     assert listed["train"]["clflow"] == find_method("clflow").complete({})
 

@@ -9,8 +9,9 @@ import pytest
 from marked_images import PERFECT, SIDE, record, scored, two_good_two_bad
 
 from clflow.data.records import Record, record_mask
+from clflow.detectors.protocol import Scores
 from clflow.metrics.registry import METRICS
-from clflow.pipeline.measure import CategoryScores, LabelledImages, Metrics, protocol
+from clflow.pipeline.measure import CategoryScores, LabelledImages, Metrics, map_peaks, protocol
 from clflow.pipeline.measure import measure as measured_category
 from clflow.pipeline.settings import EvaluateSettings
 
@@ -119,14 +120,33 @@ def test_threshold_comes_from_held_out_good_images_alone(
     records: tuple[Record, ...], tmp_path: Path
 ) -> None:
     held_out = np.arange(20) / 10
-    settings = EvaluateSettings(threshold_quantile=0.9)
+    settings = EvaluateSettings(false_alarm_rate=0.15)
     results = [
         measure(records, scored(maps, held_out, synthetic), tmp_path, settings)
         for maps, synthetic in ((PERFECT, [9.0]), (np.multiply(PERFECT, 50), [0.5, -3.0]))
     ]
-    # 18 of 20 scores are at most 1.7
+    # a new good image is among the highest 3 of 21 in 1 of 7 cases: 2 of the 20 may be above 1.7
     assert [metrics["threshold"] for metrics in results] == pytest.approx([1.7, 1.7])
     assert [metrics["image_recall"] for metrics in results] == [0, 1]
+    assert [metrics["promised_fpr"] for metrics in results] == pytest.approx([1 / 7, 1 / 7])
+
+
+def test_regions_are_decided_by_peaks_at_the_images_own_size(tmp_path: Path) -> None:
+    """A lone pixel of a map is lower once it lies between those of a larger image."""
+    lone = np.zeros((SIDE, SIDE))
+    lone[4, 4] = 1
+    good = (record(tmp_path, "a", 0), record(tmp_path, "b", 0, size=(SIDE // 2, SIDE // 2)))
+    peaks = map_peaks(good, np.array([lone, lone], np.float32))
+    assert peaks.tolist() == [1, 0.25]
+    maps = Scores(np.zeros(2, np.float32), np.array([lone, lone], np.float32))
+    for held_out, expected in ((0.9, 0.5), (0.2, 1.0), (1.0, 0.0)):
+        low = np.array([0, 0.1, held_out], np.float32)
+        scores = CategoryScores(maps, peaks, np.zeros(3), low, np.ones(1))
+        for settings in (INPUT, NATIVE):
+            metrics = measure(good, scores, tmp_path, settings)
+            assert metrics["region_fpr"] == expected
+            assert metrics["pixel_threshold"] == pytest.approx(held_out)
+            assert metrics["promised_region_rate"] == 0.25
 
 
 def test_synthetic_auroc_compares_with_the_images_the_anomalies_were_made_from(
@@ -141,7 +161,7 @@ def test_synthetic_auroc_compares_with_the_images_the_anomalies_were_made_from(
 @pytest.mark.parametrize(
     ("kept", "lost"),
     [
-        pytest.param(slice(2, 4), {*IMAGE, "image_fpr"}, id="no-good"),
+        pytest.param(slice(2, 4), {*IMAGE, "image_fpr", "region_fpr"}, id="no-good"),
         pytest.param(
             slice(0, 2),
             {*IMAGE, *PIXEL, "image_precision", "image_recall", "image_f1"},
@@ -190,8 +210,9 @@ def test_few_pixels_leave_aupimo_empty_and_say_why(
 
 
 def test_protocol_names_what_the_numbers_depend_on() -> None:
-    settings = EvaluateSettings(threshold_quantile=0.975)
+    settings = EvaluateSettings(false_alarm_rate=0.025)
     assert "256x320" in protocol(settings, (256, 320))["masks"]
-    assert protocol(settings, (256, 320))["threshold"].startswith("0.975 quantile")
+    assert protocol(settings, (256, 320))["threshold"].endswith("few can promise")
+    assert "at most 0.025 of good images" in protocol(settings, (256, 320))["threshold"]
     assert "from 1e-05 to 0.0001" in protocol(settings, (256, 320))["aupimo"]
     assert "native" in protocol(NATIVE, (256, 320))["masks"]

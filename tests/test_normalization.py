@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from clflow.detectors.flow.dataset import normalize_for_training
-from clflow.detectors.flow.normalization import Normalization, draw_folds
+from clflow.detectors.flow.normalization import Normalization
 from clflow.detectors.flow.settings import FlowSettings, NormalizationSettings
+from clflow.detectors.folds import draw_folds
 from clflow.detectors.registry import find_method
 
 

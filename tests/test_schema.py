@@ -131,6 +131,13 @@ def test_all_problems_are_listed_at_once(params: dict[str, Any]) -> None:
         pytest.param(
             "evalaute", {}, "evalaute: unknown section; did you mean 'evaluate'?", id="near-section"
         ),
+        pytest.param(
+            "evaluate",
+            {"threshold_quantile": 0.98},
+            "evaluate: threshold_quantile is 0.98, which promised nothing and is gone: write "
+            "`false_alarm_rate: 0.02`, the share of good images that may be called anomalous",
+            id="former-key",
+        ),
         pytest.param("qqqq", {}, "qqqq: unknown section", id="far-section"),
         pytest.param(
             "study.layout",

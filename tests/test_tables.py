@@ -10,14 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from rich.console import Console
-from run_files import STUDY, scores_of, sources_of, write_full_study, write_run, write_scores
+from run_files import (
+    ANOMALOUS,
+    GOOD,
+    STUDY,
+    scores_of,
+    sources_of,
+    write_full_study,
+    write_run,
+    write_scores,
+)
 
 from clflow.errors import DataError
 from clflow.report import latex, markdown
+from clflow.report.decisions import alarm_table
 from clflow.report.remarks import count_table, protocol_lines
 from clflow.report.settings import TabulateSettings
 from clflow.report.tables import TABLE_FILES, read_study, write_tables
 from clflow.report.terminal import print_results
+from clflow.statistics.proportion import proportion_interval
 from clflow.study.runs import read_runs
 from clflow.study.settings import StudySettings
 
@@ -103,10 +114,56 @@ def test_markdown_shows_a_table_per_metric(tables: Path) -> None:
 
 def test_markdown_puts_decisions_beside_the_oracle(tables: Path) -> None:
     lines = lines_of(tables / "summary.md")
-    assert "| Category | Method | Precision | Recall | F1 | FPR | F1-max (oracle) |" in lines
+    assert "| Category | Method | Precision | Recall | F1 | F1-max (oracle) |" in lines
     cell = "0.500 ± 0.000"
-    assert f"| bottle | fast_flow | – | {cell} | {cell} | {cell} | {cell} |" in lines
-    assert f"| mean | clflow | {cell} | {cell} | {cell} | {cell} | {cell} |" in lines
+    assert f"| bottle | fast_flow | – | {cell} | {cell} | {cell} |" in lines
+    assert f"| mean | clflow | {cell} | {cell} | {cell} | {cell} |" in lines
+
+
+def test_false_alarms_are_promised_and_found_with_what_was_counted(folder: Path) -> None:
+    """0.1 and 0.2 of the 10 good test images are 1.5 of 10: between the intervals of 1 and 2."""
+    same: dict[str, float | None] = {
+        "image_auroc": 0.75,
+        "promised_fpr": 0.05,
+        "promised_region_rate": 0.04,
+        "region_fpr": None,
+    }
+    counts = {"validation_good": 24, "test_good": GOOD, "test_anomalous": ANOMALOUS}
+    for method, fprs in (("clflow", (0.1, 0.2)), ("fast_flow", (0.0, 0.0))):
+        seeds = {seed: {**same, "image_fpr": fpr} for seed, fpr in enumerate(fprs)}
+        for category in STUDY.categories:
+            write_run(folder, method, category, seeds, counts=counts)
+            for seed in seeds:
+                write_scores(sources_of(folder).scores, method, category, seed, scores_of(0.75))
+    report = read_study(STUDY, sources_of(folder), CHOSEN)
+    rows = alarm_table(report).to_numpy().tolist()
+    bounds, high = proportion_interval(1.5, GOOD), proportion_interval(0, GOOD).high
+    assert rows[0] == [
+        "metal_nut",
+        "clflow",
+        "0.050",
+        f"0.150 [{bounds.low:.3f}, {bounds.high:.3f}]",
+        "0.040",
+        "–",
+        "24",
+        "10",
+    ]
+    assert rows[1][3] == f"0.000 [0.000, {high:.3f}]"
+    assert rows[4] == ["mean", "clflow", "0.050", "0.150", "0.040", "–", "–", "–"]
+    assert "## False alarms" in markdown.render_markdown(report)
+    assert r"\label{tab:small-false-alarms}" in latex.render_latex(report)
+    own = report.evidence.intervals.set_index(["metric", "category", "method"])
+    assert own.loc[("image_fpr", "bottle", "fast_flow"), "high"] == high
+    assert own.loc[("image_fpr", "", "clflow"), ["low", "high"]].isna().all()
+
+
+def test_a_table_of_many_categories_in_latex_is_one_of_means(folder: Path) -> None:
+    names = [f"c{place}" for place in range(20)]
+    study, sources = write_full_study(folder, {name: {"x": [0.5], "y": [0.5]} for name in names})
+    text = latex.render_latex(read_study(study, sources, TabulateSettings(resamples=100)))
+    start = text.index("False alarms on")
+    assert "Means over categories" in text[start:]
+    assert "c1 &" not in text[start:]
 
 
 def test_markdown_states_protocol_counts_and_what_is_undefined(tables: Path) -> None:
@@ -218,8 +275,10 @@ def test_latex_of_hostile_names_has_its_columns_and_braces(folder: Path) -> None
     bare = re.sub(r"\\[&%$#_{}]", "", text)
     assert bare.count("{") == bare.count("}")
     rows = [line for line in bare.splitlines() if line.endswith(r" \\")]
-    assert len(rows) == 3 * (len(TabulateSettings().metrics) + 1)
-    assert all(row.count("&") == 2 for row in rows)
+    # beside the oriented tables, of a category and the mean for both methods: decisions, and
+    # false alarms in two parts
+    assert len(rows) == 3 * (len(TabulateSettings().metrics) + 1) + 5 * 3
+    assert {row.count("&") for row in rows} == {2, 4, 5}
     assert r"\label{tab:a-b-image-auroc}" in text
     assert bare.count("%") == 1
     assert bare.count("$") % 2 == 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import betabinom
 
 from clflow.errors import DataError, SettingsError
 from clflow.metrics.inputs import image_scores
@@ -90,6 +91,26 @@ def images_needed(rate: float) -> int:
     """
     check_rate(rate)
     return math.ceil(1 / rate - _ROUNDING) - 1
+
+
+def chance_of(alarms: int, tested: int, promised: Promise) -> float:
+    """Return how often `alarms` or more of `tested` good images exceed a threshold that is kept to.
+
+    The threshold is drawn with the held-out images, so the rate it has is not its promised mean:
+    with k of n + 1 promised it follows Beta(k, n + 1 - k), and counts are beta-binomial (Vovk,
+    Conditional validity of inductive conformal predictors, ACML 2012). Small is evidence against
+    exchangeability: the test images are not from the line that the held-out ones are from.
+
+    Raises:
+        DataError: not 0 to `tested` alarms.
+
+    >>> round(chance_of(3, 20, promise([1.0, 2.0, 3.0, 4.0], rate=0.2)), 3)
+    0.567
+    """
+    if not 0 <= alarms <= tested:
+        raise DataError(f"{alarms} of {tested} good images: count 0 to all of them")
+    higher = round(promised.rate * (promised.images + 1))
+    return float(betabinom.sf(alarms - 1, tested, higher, promised.images + 1 - higher))
 
 
 def check_rate(rate: float) -> None:

@@ -10,7 +10,9 @@ from typing import Literal
 
 from clflow.metrics.scored import ScoredCategory
 
-Use = Literal["headline", "decision", "selection_bias", "without_labels", "influence"]
+Use = Literal[
+    "headline", "decision", "false_alarms", "selection_bias", "without_labels", "influence"
+]
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Metric:
         value: makes it from the scores of a model; None where it is undefined.
         better: None where a larger value is neither better nor worse.
         uses: `headline` is told while a study runs; `decision` is in the table of decisions;
+            `false_alarms` is a share of the good test images, of which a threshold promises one;
             `selection_bias` is followed over training, as is `without_labels`, which no test label
             has a part in; with `influence` it is known how much each image moves the metric.
     """
@@ -96,7 +99,14 @@ _METRICS = (
         "threshold",
         "Threshold (raw score)",
         "image",
-        lambda scored: scored.threshold,
+        lambda scored: scored.promise.threshold,
+        better=None,
+    ),
+    Metric(
+        "promised_fpr",
+        "Promised image FPR",
+        "image",
+        lambda scored: scored.promise.rate,
         better=None,
     ),
     Metric(
@@ -126,7 +136,29 @@ _METRICS = (
         "image",
         lambda scored: scored.decisions["image_fpr"],
         better="lower",
-        uses=("decision",),
+        uses=("false_alarms",),
+    ),
+    Metric(
+        "pixel_threshold",
+        "Pixel threshold (raw score)",
+        "pixel",
+        lambda scored: scored.pixel_promise.threshold,
+        better=None,
+    ),
+    Metric(
+        "promised_region_rate",
+        "Promised region FPR",
+        "pixel",
+        lambda scored: scored.pixel_promise.rate,
+        better=None,
+    ),
+    Metric(
+        "region_fpr",
+        "Region FPR (good images with any region)",
+        "pixel",
+        lambda scored: scored.region_rate,
+        better="lower",
+        uses=("false_alarms",),
     ),
     Metric(
         "synthetic_image_auroc",

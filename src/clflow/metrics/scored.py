@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from clflow.metrics.conformal import Promise, promise
 from clflow.metrics.image import image_metrics
 from clflow.metrics.pixel import PixelScores
-from clflow.metrics.threshold import decisions_at, threshold_from_good
+from clflow.metrics.threshold import decisions_at
 
 Named = dict[str, float | None]
 
@@ -22,7 +23,9 @@ class ScoredCategory:
         images: raw scores of test images, higher for anomalous, [N].
         held_out: those of good images that were neither trained on nor tested on, [M].
         synthetic: those of anomalies made from the held-out images, [K].
-        quantile: of the held-out scores, at which the threshold is.
+        peaks: the highest pixel of each test image's map, [N].
+        held_out_peaks: the same of the held-out good images, [M].
+        false_alarm_rate: the share of good images that may be called anomalous.
         pixels: maps and masks of the test images of which it is known where the defects are.
         aupimo: mean over the anomalous ones of these, None if undefined.
     """
@@ -31,14 +34,21 @@ class ScoredCategory:
     images: NDArray[np.floating]
     held_out: NDArray[np.floating]
     synthetic: NDArray[np.floating]
-    quantile: float
+    peaks: NDArray[np.floating]
+    held_out_peaks: NDArray[np.floating]
+    false_alarm_rate: float
     pixels: PixelScores
     aupimo: float | None
 
     @cached_property
-    def threshold(self) -> float:
-        """Above it an image counts as anomalous."""
-        return threshold_from_good(self.held_out, self.quantile)
+    def promise(self) -> Promise:
+        """Above its threshold an image counts as anomalous."""
+        return promise(self.held_out, self.false_alarm_rate)
+
+    @cached_property
+    def pixel_promise(self) -> Promise:
+        """Above its threshold a pixel is part of a region; its rate is of images with any."""
+        return promise(self.held_out_peaks, self.false_alarm_rate)
 
     @cached_property
     def ranking(self) -> Named:
@@ -54,7 +64,13 @@ class ScoredCategory:
     @cached_property
     def decisions(self) -> Named:
         """What the threshold gives on test images."""
-        return decisions_at(self.labels, self.images, self.threshold)
+        return decisions_at(self.labels, self.images, self.promise.threshold)
+
+    @cached_property
+    def region_rate(self) -> float | None:
+        """The share of good test images with any region, None without a good one."""
+        found = decisions_at(self.labels, self.peaks, self.pixel_promise.threshold)
+        return found["image_fpr"]
 
     @cached_property
     def localisation(self) -> Named:

@@ -17,6 +17,7 @@ from clflow.data.records import Manifest, Record
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.detectors.registry import Method
 from clflow.files import remove_folder, write_bytes, write_json, write_text
+from clflow.metrics.conformal import images_needed
 from clflow.metrics.curves import PixelCurves
 from clflow.metrics.registry import named
 from clflow.pipeline.inputs import image_files, validation_anomalies
@@ -125,6 +126,8 @@ def _evaluate_seed(
     say(f"{label}: {_headline(measured.metrics)}")
     if measured.aupimo.undefined:
         say(f"AUPIMO is left empty: {measured.aupimo.undefined}")
+    if (few := too_few(len(scores.validation), settings.false_alarm_rate)) is not None:
+        say(few)
     labels = np.array([record.label for record in images.records])
     return _Found(scores, measured.metrics, seed_plots(seed, labels, scores, measured.curves))
 
@@ -135,13 +138,24 @@ def _score(detector: Detector, subject: Subject) -> CategoryScores:
     validation = detector.score(image_files(root, manifest.validation), workspace)
     synthetic = detector.score(validation_anomalies(subject.bank), workspace)
     test = detector.score(image_files(root, manifest.test), workspace)
-    return CategoryScores(test, validation.image_scores, synthetic.image_scores)
+    return CategoryScores.of(manifest, test, validation, synthetic)
 
 
 def _headline(metrics: Metrics) -> str:
     values = ((name, metrics[name]) for name in named("headline"))
     return ", ".join(
         f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in values
+    )
+
+
+def too_few(held_out: int, rate: float) -> str | None:
+    """Return in words that so many held-out images cannot promise a rate, None if they can."""
+    if held_out >= images_needed(rate):
+        return None
+    return (
+        f"{held_out} held-out good images promise a false-alarm rate of {1 / (held_out + 1):.3f}, "
+        f"not the {rate:g} asked for, which takes {images_needed(rate)}: give more good images, "
+        "or raise prepare.validation_fraction or evaluate.false_alarm_rate"
     )
 
 
@@ -175,10 +189,10 @@ def _write_scores(
         split="synthetic", label=1, defect="synthetic", score=scores.synthetic
     )
     parts = [
-        _frame(manifest.test, scores.test.image_scores).assign(
+        _frame(manifest.test, scores.test.image_scores, scores.test_peaks).assign(
             aupimo=measured.aupimo.per_image, **columns
         ),
-        _frame(manifest.validation, scores.validation),
+        _frame(manifest.validation, scores.validation, scores.validation_peaks),
         synthetic,
     ]
     _write_table(path, pd.concat(parts, ignore_index=True))
@@ -196,10 +210,10 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _frame(records: tuple[Record, ...], scores: np.ndarray) -> pd.DataFrame:
+def _frame(records: tuple[Record, ...], scores: np.ndarray, peaks: np.ndarray) -> pd.DataFrame:
     names = ("path", "split", "label", "defect")
     columns = {name: [getattr(record, name) for record in records] for name in names}
-    return pd.DataFrame(columns | {"score": scores})
+    return pd.DataFrame(columns | {"score": scores, "peak": peaks})
 
 
 def _result(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.data.images import resize_mask
-from clflow.data.records import Record, record_mask
+from clflow.data.records import Manifest, Record, record_mask
 from clflow.detectors.protocol import Scores
 from clflow.metrics.curves import PixelCurves
 from clflow.metrics.pimo import PIMO_BOUNDS, Aupimo, PimoScores
@@ -46,11 +46,29 @@ class LabelledImages:
 
 @dataclass(frozen=True, eq=False)
 class CategoryScores:
-    """Scores of test images (with maps), held-out good images and anomalies made of the latter."""
+    """Scores of test images (with maps), held-out good images and anomalies made of the latter.
+
+    Peaks are the highest pixel of each map, as `map_peaks` finds it.
+    """
 
     test: Scores
+    test_peaks: np.ndarray
     validation: np.ndarray
+    validation_peaks: np.ndarray
     synthetic: np.ndarray
+
+    @classmethod
+    def of(
+        cls, manifest: Manifest, test: Scores, validation: Scores, synthetic: Scores
+    ) -> "CategoryScores":
+        """Return what is needed of the scores of a manifest's images: one set of maps is kept."""
+        return cls(
+            test,
+            map_peaks(manifest.test, test.anomaly_maps),
+            validation.image_scores,
+            map_peaks(manifest.validation, validation.anomaly_maps),
+            synthetic.image_scores,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +92,7 @@ def measure(
 ) -> Measurement:
     """Return everything that is measured on the test images.
 
-    The threshold comes from held-out good images alone. `synthetic_image_auroc` separates these
+    Thresholds come from held-out good images alone. `synthetic_image_auroc` separates these
     from synthetic anomalies made from them: the figure to select settings by. Where a score is NaN
     or infinite nothing is defined: to leave it out, clamp or fill it would hide a broken model.
     """
@@ -89,7 +107,9 @@ def measure(
         images=scores.test.image_scores,
         held_out=scores.validation,
         synthetic=scores.synthetic,
-        quantile=settings.threshold_quantile,
+        peaks=scores.test_peaks,
+        held_out_peaks=scores.validation_peaks,
+        false_alarm_rate=settings.false_alarm_rate,
         pixels=pixels,
         aupimo=aupimo.mean,
     )
@@ -115,6 +135,7 @@ def _not_finite(scores: CategoryScores) -> str | None:
         ("scores", "test images", scores.test.image_scores),
         ("anomaly maps", "test images", scores.test.anomaly_maps),
         ("scores", "held-out good images", scores.validation),
+        ("anomaly maps", "held-out good images", scores.validation_peaks),
         ("scores", "held-out synthetic anomalies", scores.synthetic),
     )
     found = [
@@ -166,9 +187,27 @@ def _aligned(
 ) -> tuple[np.ndarray, Mask]:
     """Return map and mask at the same size, by the rule of the settings."""
     if settings.masks == "native":
-        size = (record.width, record.height)
-        return cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR), mask
+        return _native(record, anomaly_map), mask
     return anomaly_map, None if mask is None else resize_mask(mask, *anomaly_map.shape)
+
+
+def map_peaks(records: Sequence[Record], maps: np.ndarray) -> np.ndarray:
+    """Return the highest pixel of each map [N, H, W] at its image's own size, float32 [N].
+
+    A detector shows regions at that size: an image has one if its peak is above the threshold. A
+    map with a pixel that is not finite has none: NaN.
+    """
+    pairs = zip(records, maps, strict=True)
+    return np.array([_peak(record, own) for record, own in pairs], np.float32)
+
+
+def _peak(record: Record, anomaly_map: np.ndarray) -> float:
+    return float(_native(record, anomaly_map).max()) if np.isfinite(anomaly_map).all() else np.nan
+
+
+def _native(record: Record, anomaly_map: np.ndarray) -> np.ndarray:
+    size = (record.width, record.height)
+    return cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR)
 
 
 def protocol(settings: EvaluateSettings, size: tuple[int, int]) -> dict[str, str]:
@@ -177,7 +216,7 @@ def protocol(settings: EvaluateSettings, size: tuple[int, int]) -> dict[str, str
         masks = "at the masks' native size; anomaly maps interpolated bilinearly"
     else:
         masks = f"at the input size {size[0]}x{size[1]}; masks resized by nearest neighbour"
-    quantile, (lower, upper) = settings.threshold_quantile, PIMO_BOUNDS
+    rate, (lower, upper) = settings.false_alarm_rate, PIMO_BOUNDS
     return {
         "checkpoint": "last training step, one model for all metrics",
         "scores": "raw, neither normalised nor clamped",
@@ -185,6 +224,9 @@ def protocol(settings: EvaluateSettings, size: tuple[int, int]) -> dict[str, str
         "aupro": "8-connected regions, all thresholds, interpolated at the limit",
         "aupimo": f"thresholds from good test images, all of them; recall per image, mean over "
         f"log FPR from {lower:g} to {upper:g}",
-        "threshold": f"{quantile:g} quantile of the scores of held-out good images",
+        "threshold": f"split conformal, by the ranks of held-out good images: at most {rate:g} of "
+        "good images above it, or the least that so few can promise",
+        "pixel_threshold": "the same of the highest pixel of each map at the image's own size: "
+        "good images with any pixel above it",
         "oracle": "F1-max uses the test labels and is no achievable figure",
     }

@@ -178,10 +178,11 @@ def _observe_seed(observed: Observed, images: _Images, seed: int) -> TrainingCur
 
 def _measure(detector: Detector, images: _Images, observed: Observed) -> Metrics:
     workspace = Workspace(features=FEATURES)
-    scores = CategoryScores(
+    scores = CategoryScores.of(
+        observed.subject.manifest,
         detector.score(images.test, workspace),
-        detector.score(images.validation, workspace).image_scores,
-        detector.score(images.synthetic, workspace).image_scores,
+        detector.score(images.validation, workspace),
+        detector.score(images.synthetic, workspace),
     )
     measured = measure(images.labelled, scores, observed.evaluate)
     # beside the gaps' metrics: what a choice of the step without test labels could go by

@@ -1,8 +1,17 @@
 """Settings of the stages evaluate, selection_bias and cost."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from clflow.study.settings import Name, Names
 
@@ -11,17 +20,34 @@ class EvaluateSettings(BaseModel):
     """How a trained model is measured.
 
     `masks` compares maps and masks at the detector's `input` size (masks resized by nearest
-    neighbour) or at the masks' `native` size (maps interpolated bilinearly). `threshold_quantile`
-    of the scores of held-out good images is the decision threshold. `worst` and `sample` are how
-    many pictures of errors and of a fixed sample are kept.
+    neighbour) or at the masks' `native` size (maps interpolated bilinearly). `false_alarm_rate`
+    is the share of good images that a threshold may call anomalous, and of those that may show any
+    region: the scores of held-out good images set it. `worst` and `sample` are how many pictures
+    of errors and of a fixed sample are kept.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     masks: Literal["input", "native"] = "input"
-    threshold_quantile: float = Field(default=0.95, gt=0, le=1)
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     worst: int = Field(default=4, ge=0)
     sample: int = Field(default=4, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_key(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "threshold_quantile" in values:
+            raise ValueError(_renamed(values["threshold_quantile"]))
+        return values
+
+
+def _renamed(quantile: object) -> str:
+    number = isinstance(quantile, int | float) and 0 < quantile < 1
+    value = f"{1 - float(quantile):.6g}" if number else "0.05"  # type: ignore[arg-type]
+    return (
+        f"threshold_quantile is {quantile!r}, which promised nothing and is gone: write "
+        f"`false_alarm_rate: {value}`, the share of good images that may be called anomalous"
+    )
 
 
 class SelectionBiasSettings(BaseModel):

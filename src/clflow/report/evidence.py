@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from clflow.files import digest_of
-from clflow.metrics.registry import METRICS
+from clflow.metrics.registry import METRICS, named
 from clflow.report.published import Ours
 from clflow.report.results import ScoreTable
 from clflow.report.settings import TabulateSettings
@@ -18,6 +18,7 @@ from clflow.report.summary import OVERALL, RESAMPLED, UNDEFINED, Claim, Marks, S
 from clflow.report.tests import BY_CATEGORY, WILCOXON, comparison_table
 from clflow.statistics.bootstrap import draw_resamples, percentile_interval, resampled_auroc
 from clflow.statistics.delong import Values
+from clflow.statistics.proportion import proportion_interval
 from clflow.study.runs import RunResult
 
 INTERVAL_COLUMNS = (
@@ -33,6 +34,7 @@ INTERVAL_COLUMNS = (
 )
 
 Samples = dict[tuple[str, str], Values]
+Bounds = dict[tuple[str, str], tuple[float, float]]
 
 
 def interval_table(
@@ -40,7 +42,9 @@ def interval_table(
 ) -> pd.DataFrame:
     """Return a row per metric, category and method, and one of the mean over categories.
 
-    `low` and `high` are of image AUROC alone: other metrics are not made of one score per image.
+    `low` and `high` are of image AUROC, and of the rates that are counted on good test images, by
+    category: other metrics are not made of one score per image. The same images are counted for
+    all seeds, so the interval of a mean rate is as wide as one of a single seed.
     """
     rows = (
         row
@@ -57,9 +61,12 @@ def _interval_rows(
     settings: TabulateSettings,
 ) -> Iterator[tuple[object, ...]]:
     dataset, seeds = results["dataset"].iloc[0], [int(seed) for seed in results["seed"].unique()]
-    samples: Samples = {}
+    bounds: Bounds = {}
     if summary.metric.name == RESAMPLED:
         samples = _resample(dataset, scores, summary, seeds, settings.resamples)
+        bounds = {place: _percentiles(own, settings) for place, own in samples.items()}
+    elif summary.metric.name in named("false_alarms"):
+        bounds = _counted(scores, summary, settings)
     means, stds = summary.mean.to_numpy(dtype=float), summary.std.to_numpy(dtype=float)
     for row, category in enumerate([*summary.categories, OVERALL]):
         for column, method in enumerate(summary.methods):
@@ -68,7 +75,7 @@ def _interval_rows(
             yield (
                 *place,
                 *numbers,
-                *_bounds(samples.get((category, method)), settings),
+                *bounds.get((category, method), (np.nan, np.nan)),
                 len(seeds),
             )
 
@@ -102,11 +109,24 @@ def _generator(dataset: str, category: str) -> np.random.Generator:
     return np.random.default_rng(int(digest_of([dataset, category]), 16))
 
 
-def _bounds(sample: Values | None, settings: TabulateSettings) -> tuple[float, float]:
-    if sample is None:
-        return np.nan, np.nan
+def _percentiles(sample: Values, settings: TabulateSettings) -> tuple[float, float]:
     interval = percentile_interval(sample, settings.confidence)
     return interval.low, interval.high
+
+
+def _counted(
+    scores: Mapping[str, ScoreTable], summary: Summary, settings: TabulateSettings
+) -> Bounds:
+    """Return the binomial bounds of the rates of good test images, by category and method."""
+    found: Bounds = {}
+    for category in summary.categories:
+        good = int((scores[category].labels == 0).sum())
+        rates = summary.mean.loc[category].to_numpy(dtype=float).tolist()
+        for method, rate in zip(summary.methods, rates, strict=True):
+            if good and not math.isnan(rate):
+                interval = proportion_interval(min(rate, 1.0) * good, good, settings.confidence)
+                found[category, method] = (interval.low, interval.high)
+    return found
 
 
 MARK = "†"
@@ -240,9 +260,14 @@ class Diagnosis:
 
 def interval_cells(report: Report) -> tuple[Summary, list[list[str]]]:
     """Return the summary of image AUROC and, for each of its rows, cells `0.945 [0.891, 0.987]`."""
-    summary = summarize(report.results, RESAMPLED)
+    return intervals_of(report, RESAMPLED)
+
+
+def intervals_of(report: Report, metric: str) -> tuple[Summary, list[list[str]]]:
+    """Return the summary of a metric and its cells, without bounds where it has none."""
+    summary = summarize(report.results, metric)
     table = report.evidence.intervals
-    own = table[table["metric"] == RESAMPLED]
+    own = table[table["metric"] == metric]
     keys = zip(own["category"], own["method"], strict=True)
     values = zip(own["mean"], own["low"], own["high"], strict=True)
     numbers = dict(zip(keys, values, strict=True))

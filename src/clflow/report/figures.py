@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from clflow.files import atomic_folder
-from clflow.metrics.threshold import threshold_from_good
+from clflow.metrics.conformal import promise
 from clflow.report.curves import MethodScores, SeedScores
 from clflow.report.rates import draw_rates, pro_chart, roc_chart
 from clflow.report.style import BLACK, BLUE, VERMILION, Build, new_figure, save
@@ -38,13 +38,13 @@ class Panel:
 
 
 def score_panels(
-    methods: Sequence[MethodScores], seeds: Sequence[int], quantile: float
+    methods: Sequence[MethodScores], seeds: Sequence[int], rate: float
 ) -> tuple[Panel, ...]:
     """Return a panel per method, of its first seed: scores of different models have no common unit.
 
-    The threshold is the `quantile` of held-out good scores, as in the evaluate stage.
+    The threshold promises a false-alarm `rate`, as in the evaluate stage.
     """
-    return tuple(_panel(method, seeds, quantile) for method in methods)
+    return tuple(_panel(method, seeds, rate) for method in methods)
 
 
 def draw_scores(category: str, panels: Sequence[Panel]) -> Figure:
@@ -60,7 +60,7 @@ def draw_scores(category: str, panels: Sequence[Panel]) -> Figure:
     return figure
 
 
-def _panel(method: MethodScores, seeds: Sequence[int], quantile: float) -> Panel:
+def _panel(method: MethodScores, seeds: Sequence[int], rate: float) -> Panel:
     seed = next((seed for seed in seeds if seed in method.seeds), None)
     if seed is None:
         return Panel(method.method, "no scores")
@@ -71,7 +71,7 @@ def _panel(method: MethodScores, seeds: Sequence[int], quantile: float) -> Panel
         return Panel(title, f"all test scores equal: {scores.test[0]:.6g}")
     if not len(scores.held_out):
         return Panel(title, "no held-out image to set a threshold", scores)
-    threshold = threshold_from_good(scores.held_out, quantile)
+    threshold = promise(scores.held_out, rate).threshold
     return Panel(title, _flagged(scores, threshold), scores, threshold)
 
 
@@ -128,12 +128,12 @@ def _legend() -> list[Patch | Line2D]:
 
 @dataclass(frozen=True, eq=False)
 class CategoryFigures:
-    """What is drawn: the methods of a study on a category, and the quantile of its threshold."""
+    """What is drawn: the methods of a study on a category, and the rate its threshold promises."""
 
     category: str
     seeds: tuple[int, ...]
     methods: tuple[MethodScores, ...]
-    threshold_quantile: float
+    false_alarm_rate: float
 
 
 def write_figures(
@@ -152,7 +152,7 @@ def write_figures(
 
 def _figures(subject: CategoryFigures) -> dict[str, Build]:
     category, methods, seeds = subject.category, subject.methods, subject.seeds
-    panels = score_panels(methods, seeds, subject.threshold_quantile)
+    panels = score_panels(methods, seeds, subject.false_alarm_rate)
     figures: dict[str, Build] = {
         "roc": partial(draw_rates, roc_chart(category, methods, seeds)),
         "scores": partial(draw_scores, category, panels),

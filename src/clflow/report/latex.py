@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from itertools import takewhile
 
+from clflow.report import decisions
 from clflow.report.evidence import MARK, Diagnosis, Report, interval_cells
 from clflow.report.remarks import LEAD, BesideTable, beside_tables, remarks
 from clflow.report.summary import Cell, Summary, oriented, rows_of, summarize
@@ -52,13 +53,15 @@ def escape(text: str) -> str:
 
 
 def render_latex(report: Report) -> str:
-    """Return a table environment per metric, one of intervals, and those of published values."""
+    """Return a table per metric, then intervals, decisions, false alarms and published values."""
     tables = [_metric(report, summarize(report.results, m)) for m in report.settings.metrics]
     return "\n".join(
         [
             "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n",
             *tables,
             _intervals(report),
+            _decisions(report),
+            _alarms(report),
             *_published(report),
         ]
     )
@@ -89,6 +92,32 @@ def _intervals(report: Report) -> str:
         "mean over seeds."
     )
     return _oriented(summary, texts, caption, label_of(report.study, "intervals"))
+
+
+def _decisions(report: Report) -> str:
+    body = [
+        [escape(label), escape(method), *map(_cell, cells)]
+        for label, method, cells in decisions.decision_rows(report)
+    ]
+    caption = f"{decisions.TITLE} on {report.dataset}. {decisions.LEAD}"
+    label = label_of(report.study, "decisions")
+    return _low(caption, label, decisions.decision_columns(), body)
+
+
+def _alarms(report: Report) -> str:
+    table = decisions.alarm_table(report)
+    body = [[escape(cell) for cell in row] for row in table.itertuples(index=False)]
+    caption = f"{decisions.ALARMS_TITLE} on {report.dataset}. {decisions.ALARMS_LEAD}"
+    label = label_of(report.study, "false-alarms")
+    return _low(caption, label, list(table.columns), body)
+
+
+def _low(caption: str, label: str, columns: Sequence[str], body: list[list[str]]) -> str:
+    """Return a table of categories and methods, of the means alone where a page is too low."""
+    if len(body) > _TALLEST:
+        body = [row for row in body if row[0] == "mean"]
+        caption += " Means over categories; intervals.csv has each."
+    return environment(caption, label, columns, body, last_apart=False)
 
 
 def _oriented(summary: Summary, cells: Sequence[Sequence[str]], caption: str, label: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from clflow.metrics.registry import METRICS, named
+from clflow.report import decisions
 from clflow.report.evidence import MARK, Diagnosis, Report, interval_cells
 from clflow.report.remarks import (
     LEAD,
@@ -15,7 +16,6 @@ from clflow.report.remarks import (
     evidence_lines,
     notes,
     protocol_lines,
-    words,
 )
 from clflow.report.remarks import remarks as published_remarks
 from clflow.report.summary import RESAMPLED, UNDEFINED, Cell, Summary, oriented, rows_of, summarize
@@ -103,10 +103,8 @@ def escape(text: str) -> str:
 def render_markdown(report: Report) -> str:
     """Return the whole of summary.md."""
     settings = report.settings
-    decided = (*named("decision"), "image_f1_max")
-    names = dict.fromkeys((*settings.metrics, *decided))
+    names = dict.fromkeys((*settings.metrics, *decisions.DECIDED, *named("false_alarms")))
     summaries = {name: summarize(report.results, name) for name in names}
-    decisions = [summaries[name] for name in decided]
     present = [run for run in report.runs if run.counts]
     blocks = [
         f"# {escape(report.study)}: results on {escape(report.dataset)}",
@@ -116,10 +114,12 @@ def render_markdown(report: Report) -> str:
         *(_metric(summaries[name], report) for name in settings.metrics),
         _intervals(report),
         *_differences(report),
-        "## Decisions at a fixed threshold",
-        "Precision, recall, F1 and FPR are at the threshold set from good validation images alone; "
-        "F1-max (oracle) is the best F1 of any threshold, chosen with the test labels.",
-        table_text(_decisions(decisions, report)),
+        f"## {decisions.TITLE}",
+        decisions.LEAD,
+        table_text(_decisions(report)),
+        f"## {decisions.ALARMS_TITLE}",
+        decisions.ALARMS_LEAD,
+        table_text(decisions.alarm_table(report)),
         *_published(report),
         "## Protocol",
         bullets([*protocol_lines(present, report.seeds), *evidence_lines(report)]),
@@ -181,15 +181,10 @@ def _published(report: Report) -> list[str]:
     return [f"## {TITLE}", LEAD, *texts, bullets(published_remarks(report))]
 
 
-def _decisions(summaries: Sequence[Summary], report: Report) -> pd.DataFrame:
-    columns = [rows_of(s, report.settings.digits, report.marks) for s in summaries]
-    titles = [words(summary.metric.title.removeprefix("Image ")) for summary in summaries]
-    rows = [
-        [label, method, *(_cell(column[i].cells[j]) for column in columns)]
-        for i, label in enumerate([*summaries[0].categories, "mean"])
-        for j, method in enumerate(summaries[0].methods)
-    ]
-    return pd.DataFrame(rows, columns=["Category", "Method", *titles])
+def _decisions(report: Report) -> pd.DataFrame:
+    found = decisions.decision_rows(report)
+    rows = [[label, method, *map(_cell, cells)] for label, method, cells in found]
+    return pd.DataFrame(rows, columns=decisions.decision_columns())
 
 
 def _cell(cell: Cell) -> str:

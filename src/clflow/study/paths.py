@@ -105,6 +105,11 @@ class StudyPaths:
         return Path("reports/figures") / self.study / category
 
     @property
+    def coverage(self) -> Path:
+        """The false alarms found against those promised, as figure and table."""
+        return Path("reports/coverage") / self.study
+
+    @property
     def ranks(self) -> Path:
         """The mean ranks and critical-difference diagrams."""
         return Path("reports/ranks") / self.study

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from clflow.data.images import Box
-from clflow.detectors.flow.normalization import Normalization, draw_folds
+from clflow.detectors.flow.normalization import Normalization
 from clflow.detectors.flow.settings import CellSettings, FlowSettings
+from clflow.detectors.folds import draw_folds
 from clflow.features.store import as_levels
 from clflow.synthesis.training_data import SyntheticAnomalies
 

@@ -55,8 +55,3 @@ class Normalization(nn.Module):
 
 def _chunks(flat: Tensor) -> Iterator[Tensor]:
     return (chunk.float() for chunk in flat.split(_CHUNK, dim=2))
-
-
-def draw_folds(count: int, folds: int, generator: torch.Generator) -> Tensor:
-    """Return a fold for each of `count` images, as even as possible [N]."""
-    return torch.randperm(count, generator=generator) % folds

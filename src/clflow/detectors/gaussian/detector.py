@@ -12,6 +12,7 @@ from clflow.alignment.image_alignment import ImageAlignment
 from clflow.alignment.posed import Posed, posed, restored
 from clflow.data.images import ImageSource
 from clflow.detectors.base import SavedDetector
+from clflow.detectors.folds import split
 from clflow.detectors.gaussian.density import LocationGaussian, choose_channels, embed
 from clflow.detectors.gaussian.fine import AlignedNetwork, FineAlignment
 from clflow.detectors.gaussian.settings import FineAlignmentSettings, FydSettings
@@ -113,12 +114,39 @@ class FydDetector(SavedDetector[FydSettings]):
         )
         return Scores(maps.amax((1, 2)).numpy(), maps.numpy())
 
+    @torch.inference_mode()
+    def cross_fitted(
+        self, images: ImageSource, folds: int = 10, workspace: Workspace = NO_WORKSPACE
+    ) -> Scores:
+        """Return scores of the good images it was fitted on, as if they were new to it.
+
+        Each fold has the Gaussians of the others. Alignments and trained stages are those that were
+        fitted on all of them.
+
+        Raises:
+            NotFittedError: the detector was not fitted.
+            DataError: there are fewer images than folds.
+        """
+        self._check_fitted()
+        found = self._posed(images, "good images")
+        levels = self._features(found.images, "features of good images", workspace)
+        features = embed(levels, self.channels_, self.settings.density.grid)
+        maps = torch.empty(len(images), *2 * [self.settings.image_size])
+        for others, rows in split(len(images), folds, self.seed_):
+            density = self._new_density(*features.shape[1:]).fit(features[others])
+            for batch in rows.split(BATCH_SIZE):
+                theta = None if found.theta is None else found.theta[batch]
+                maps[batch] = self._drawn(density(features[batch].to(self.device)), theta)
+        return Scores(maps.amax((1, 2)).numpy(), maps.numpy())
+
     def _maps(self, levels: list[np.ndarray], theta: Tensor | None) -> Tensor:
-        """Return smoothed distances in the frame of the images as they came [N, S, S]."""
         assert self.density_ is not None
         features = embed(levels, self.channels_, self.settings.density.grid)
-        distances = self.density_(features.to(self.device)).cpu()
-        maps = restored(distances, theta, self.settings.image_size)
+        return self._drawn(self.density_(features.to(self.device)), theta)
+
+    def _drawn(self, distances: Tensor, theta: Tensor | None) -> Tensor:
+        """Return smoothed distances in the frame of the images as they came [N, S, S]."""
+        maps = restored(distances.cpu(), theta, self.settings.image_size)
         return gaussian_smoothing(maps, self.settings.score.smoothing)
 
     def _align_images(self, images: ImageSource, seed: int, workspace: Workspace) -> None:
