@@ -32,7 +32,7 @@ def write_overlays(
         verdict = "flagged" if score > threshold else "passed"
         title = f"{record.defect}  score {score:.3f} (threshold {threshold:.3f}, {verdict})"
         scaled = ((scores.anomaly_maps[index] - low) / max(high - low, 1e-12)).clip(0, 1)
-        image = read_image(images.root / record.path)
+        image = read_image(images.root / record.path, record.how(), max_pixels=None)
         picture = _picture(image, images.masks[index], scaled, title)
         write_png(folder / f"{name}-{record.defect}-{Path(record.path).stem}.png", picture)
 

@@ -34,7 +34,10 @@ def fresh_anomalies(images: ImageSource, settings: SynthesizeSettings) -> Iterat
 def _files(images: ImageSource, folder: Path) -> FileImages:
     """Return images in files, in the order of their paths as a manifest has them."""
     if isinstance(images, FileImages):
-        return FileImages(tuple(sorted((p.resolve() for p in images.paths), key=Path.as_posix)))
+        resolved = [path.resolve() for path in images.paths]
+        order = sorted(range(len(images)), key=lambda place: resolved[place].as_posix())
+        readings = tuple(images.readings[place] for place in order) if images.readings else ()
+        return FileImages(tuple(resolved[place] for place in order), readings, images.max_pixels)
     paths = [folder / f"{index:06d}.png" for index in range(len(images))]
     for index, path in enumerate(paths):
         write_png(path, images[index])
@@ -44,4 +47,6 @@ def _files(images: ImageSource, folder: Path) -> FileImages:
 def _record(images: FileImages, index: int) -> Record:
     height, width = images[index].shape[:2]
     path = images.paths[index].as_posix()
-    return Record(path, images.digests[index], width, height, 0, GOOD, None, "train")
+    reading = str(images.readings[index]) if images.readings else ""
+    digest = images.contents[index]
+    return Record(path, digest, width, height, 0, GOOD, None, "train", reading)
