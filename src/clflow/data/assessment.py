@@ -57,7 +57,7 @@ def assess(
         *_header_notes(inspection, settings),
         *depth.notes,
         *_duplicate_notes(inspection),
-        *_near_notes(inspection, splits, depth.white),
+        *([] if depth.problems else _near_notes(inspection, splits, depth.white)),
         *_contradiction_notes(inspection),
         *_constant(inspection)[1],
         *_kind_notes(inspection),

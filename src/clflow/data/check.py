@@ -18,10 +18,12 @@ from clflow.data.manifest import draw_splits
 from clflow.data.preparation import PrepareSettings
 from clflow.errors import DataError
 
+DEFAULTS = PrepareSettings()
+
 
 @dataclass(frozen=True)
 class CategoryReport:
-    """A category: its files, the split that the default settings give, and the judgement."""
+    """A category: its files, the split that the settings give, and the judgement."""
 
     inspection: Inspection
     splits: dict[str, str]
@@ -46,7 +48,9 @@ class Report:
         )
 
 
-def check_folder(root: Path, layout: str | None = None) -> Report:
+def check_folder(
+    root: Path, layout: str | None = None, settings: PrepareSettings = DEFAULTS
+) -> Report:
     """Read all images and masks below `root`; without `layout` it is detected.
 
     Raises:
@@ -58,7 +62,7 @@ def check_folder(root: Path, layout: str | None = None) -> Report:
     layout = layout or detect_layout(root)
     try:
         names = find_categories(root, layout)
-        categories = tuple(_check_category(root, name, layout) for name in names)
+        categories = tuple(_check_category(root, name, layout, settings) for name in names)
     except DataError as error:
         return Report(root, layout, (), problems=(str(error),))
     return Report(root, layout, categories, notes=_unused_folders(root, layout, names))
@@ -74,8 +78,9 @@ def _unused_folders(root: Path, layout: str, names: list[str]) -> tuple[str, ...
     )
 
 
-def _check_category(root: Path, category: str, layout: str) -> CategoryReport:
-    settings = PrepareSettings()
+def _check_category(
+    root: Path, category: str, layout: str, settings: PrepareSettings
+) -> CategoryReport:
     inspection = inspect_category(root, category, layout, settings)
     splits = draw_splits(inspection, settings)
     return CategoryReport(inspection, splits, assess(inspection, splits, settings))

@@ -67,6 +67,6 @@ def may_be_good(name: str) -> bool:
         return True
     if words and words[0] in GOOD_NAMES:
         return True
-    if whole.startswith(("ab", "un", "no", "in")):
+    if whole.startswith(("ab", "un", "in", "no")) and not whole.startswith("norm"):
         return False
     return any(SequenceMatcher(None, whole, good).ratio() >= _ALIKE for good in (GOOD, "normal"))
