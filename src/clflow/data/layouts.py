@@ -28,6 +28,7 @@ VISA_TABLE = Path("split_csv", "1cls.csv")
 
 _MASK_ENDING = "_mask"
 _VISA_COLUMNS = ("object", "split", "label", "image", "mask")
+_CATEGORY_LENGTH = 240
 _CATEGORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -255,6 +256,11 @@ def find_categories(root: Path, layout: str) -> list[str]:
         raise DataError(
             f"category names {', '.join(map(repr, bad))} in {root} cannot name a stage: allowed "
             "are letters, digits and _ . - after a letter or digit; rename the folders"
+        )
+    if long := [name for name in names if len(name) > _CATEGORY_LENGTH]:
+        raise DataError(
+            f"category name {long[0]!r} in {root} has {len(long[0])} characters: at most "
+            f"{_CATEGORY_LENGTH} leave room for the files that are named after it; rename it"
         )
     return names
 
