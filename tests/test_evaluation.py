@@ -14,9 +14,9 @@ import pytest
 from bright_detector import BRIGHT, NO_WORKSPACE, BrightDetector, BrightSettings
 from builders import SIZE, mvtec_category, save
 
-from clflow.data.assessment import PrepareSettings
 from clflow.data.images import ArrayImages, FileImages, ImageSource, read_image
 from clflow.data.manifest import build_manifest
+from clflow.data.preparation import PrepareSettings
 from clflow.data.records import Manifest, record_mask
 from clflow.detectors.protocol import Scores, Workspace
 from clflow.errors import StorageError

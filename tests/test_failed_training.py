@@ -12,9 +12,9 @@ import pytest
 from bright_detector import BRIGHT, BrightDetector
 from builders import mvtec_category
 
-from clflow.data.assessment import PrepareSettings
 from clflow.data.images import ArrayImages
 from clflow.data.manifest import build_manifest
+from clflow.data.preparation import PrepareSettings
 from clflow.detectors.registry import Method
 from clflow.errors import DataError, StorageError, TrainingError
 from clflow.files import sha256_of

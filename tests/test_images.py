@@ -114,19 +114,6 @@ def test_every_16_bit_value_matches_exact_division() -> None:
     np.testing.assert_array_equal(to_rgb8(values)[..., 0], exact)
 
 
-def test_exif_orientation_is_ignored(tmp_path: Path, rng: np.random.Generator) -> None:
-    jpeg = save(tmp_path / "a.jpg", texture(rng, (8, 24))).read_bytes()
-    rotated = struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, 6, 0, 0)
-    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + rotated
-    (tmp_path / "b.jpg").write_bytes(
-        jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
-    )
-    honoured = cv2.imdecode(np.fromfile(tmp_path / "b.jpg", np.uint8), cv2.IMREAD_COLOR)
-
-    assert honoured.shape[:2] == (24, 8)
-    np.testing.assert_array_equal(read_image(tmp_path / "b.jpg"), read_image(tmp_path / "a.jpg"))
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -134,7 +121,7 @@ def test_exif_orientation_is_ignored(tmp_path: Path, rng: np.random.Generator) -
         pytest.param(b"", "empty", id="zero bytes"),
         pytest.param(b"not an image at all", "damaged", id="text"),
         pytest.param(_png(1, 1, 0, [b"\0"])[:-20], "damaged", id="truncated"),
-        pytest.param(_png(100_000, 100_000, 0, [b"\0"]), "cannot decode", id="too large"),
+        pytest.param(_png(100_000, 100_000, 0, [b"\0"]), "10,000,000,000 pix", id="too large"),
     ],
 )
 def test_unreadable_files_name_the_file_and_the_reason(

@@ -7,8 +7,8 @@ import pytest
 from builders import btad_category, flat_category, mvtec_category, visa_dataset
 from pydantic import ValidationError
 
-from clflow.data.assessment import PrepareSettings
 from clflow.data.manifest import build_manifest
+from clflow.data.preparation import PrepareSettings
 from clflow.data.records import Manifest, Record
 from clflow.errors import DataError, SettingsError
 from clflow.files import sha256_of

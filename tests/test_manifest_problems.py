@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from builders import defect_mask, flat_category, mvtec_category, save, texture, visa_dataset
 
-from clflow.data.assessment import PrepareSettings
 from clflow.data.manifest import build_manifest
+from clflow.data.preparation import PrepareSettings
 from clflow.errors import DataError
 
 DEFAULT = PrepareSettings()

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from clflow.canvas import CELL, GAP, boxed, heat_bar, heat_cell, mask_cell, outlined, page
-from clflow.data.assessment import PrepareSettings
 from clflow.data.images import read_image, resize_image, write_png
 from clflow.data.manifest import build_manifest
+from clflow.data.preparation import PrepareSettings
 from clflow.data.records import Manifest
 from clflow.errors import DataError
 from clflow.synthesis.bank import read_bank, rebuild, write_bank

@@ -7,9 +7,9 @@ from builders import flat_category, mvtec_category
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clflow.data.assessment import PrepareSettings
 from clflow.data.inspection import Finding, Inspection
 from clflow.data.manifest import build_manifest, draw_splits
+from clflow.data.preparation import PrepareSettings
 from clflow.data.records import Found, Manifest
 
 DEFAULT = PrepareSettings()

@@ -12,9 +12,9 @@ import pytest
 from builders import mvtec_category
 
 from clflow.cli import main as cli
-from clflow.data.assessment import PrepareSettings
 from clflow.data.images import read_image, read_mask, write_png
 from clflow.data.manifest import build_manifest
+from clflow.data.preparation import PrepareSettings
 from clflow.data.records import write_manifest
 from clflow.pipeline.presets import Choice, build_study
 from clflow.pipeline.rewrite import rewrite_study

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from clflow.data.assessment import PrepareSettings
 from clflow.data.check import check_folder, render
 from clflow.data.layouts import detect_layout, find_categories, find_images
 from clflow.data.manifest import build_manifest
+from clflow.data.preparation import PrepareSettings
 from clflow.data.records import ANOMALY, GOOD, Found
 from clflow.data.table_layout import TABLE, read_table
 from clflow.errors import DataError
@@ -236,7 +236,9 @@ def test_a_list_without_a_split_is_split_like_folders_are(tmp_path: Path) -> Non
 def test_images_that_are_not_listed_are_noted(tmp_path: Path) -> None:
     save(listed_category(tmp_path) / "new.png", texture(np.random.default_rng(1)))
     notes = build_manifest(tmp_path, "gear", "table", PrepareSettings()).notes
-    assert notes[-1] == "1 entries are not read: gear/new.png"
+    assert notes[-1] == (
+        "1 files are not read, pictures that the table does not list: gear/new.png"
+    )
 
 
 def test_check_reads_lists_and_tells_what_is_wrong(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 from builders import mvtec_category, save
 from flow_cases import small_settings
 
-from clflow.data.assessment import PrepareSettings
 from clflow.data.images import read_image
 from clflow.data.manifest import build_manifest
+from clflow.data.preparation import PrepareSettings
 from clflow.data.records import Manifest, write_manifest
 from clflow.study.paths import StudyPaths
 from clflow.synthesis.rows import MANIFEST, BankRow, Origin, to_line

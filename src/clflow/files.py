@@ -17,6 +17,12 @@ from clflow.errors import DataError, StorageError
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
+# of a file name, on all systems that this package runs on
+NAME_BYTES = 255
+# leaves room for what makes a temporary name unique
+_PARTIAL_BYTES = 200
+_DIGITS = 12
+
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 hex digest of a file."""
@@ -65,6 +71,23 @@ def _storage_error(path: Path, error: OSError) -> StorageError:
     return StorageError(f"cannot write {path}: {reason}; free space or check rights, then rerun")
 
 
+def short_name(name: str, suffix: str = "", limit: int = NAME_BYTES) -> str:
+    """Return a file name of at most `limit` bytes: a longer one ends in a digest of the whole.
+
+    >>> short_name("bolt", ".png"), len(short_name("b" * 300, ".png"))
+    ('bolt.png', 255)
+    """
+    if len((name + suffix).encode()) <= limit:
+        return name + suffix
+    ending = f"-{hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]}{suffix}"
+    kept = name.encode()[: limit - len(ending.encode())].decode(errors="ignore")
+    return kept + ending
+
+
+def _partial_prefix(path: Path) -> str:
+    return f".{short_name(path.name, limit=_PARTIAL_BYTES)}."
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block ends without an error.
@@ -74,7 +97,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=_partial_prefix(path), suffix=".partial"
+        )
         os.close(handle)
     except OSError as error:
         raise _storage_error(path, error) from error
@@ -127,7 +152,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the folder cannot be written; nothing is left behind.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f"{_partial_prefix(path)}partial")
     try:
         remove_folder(partial)
         partial.mkdir(parents=True)
@@ -152,7 +177,7 @@ def shared_folder(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        name = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        name = tempfile.mkdtemp(dir=path.parent, prefix=_partial_prefix(path), suffix=".partial")
     except OSError as error:
         raise _storage_error(path, error) from error
     partial = Path(name)

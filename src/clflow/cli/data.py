@@ -16,10 +16,17 @@ def data_check(
         str | None, typer.Option(help="mvtec_ad, btad, visa, folder or table")
     ] = None,
 ) -> None:
-    """Show what the loader sees in a folder; exit 1 on what would spoil a study."""
-    from clflow.data.check import check_folder, render
+    """Show what the loader sees in a folder; exit 1 on what would spoil a study.
 
-    report = check_folder(folder, layout)
+    Images are read as the section prepare of params.yaml says, where there is one.
+    """
+    from clflow.data.check import check_folder, render
+    from clflow.data.preparation import PrepareSettings
+    from clflow.settings import PARAMS, parse, read_params
+
+    params = read_params() if PARAMS.is_file() else {}
+    settings = parse(PrepareSettings, params.get("prepare") or {}, "prepare")
+    report = check_folder(folder, layout, settings)
     render(report, Console())
     if not report.ok:
         raise typer.Exit(1)

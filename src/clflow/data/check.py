@@ -11,17 +11,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from clflow.data.assessment import Assessment, PrepareSettings, assess
+from clflow.data.assessment import Assessment, assess, is_tested
 from clflow.data.inspection import Finding, Inspection, inspect_category
 from clflow.data.layouts import VISA_TABLE, detect_layout, find_categories
 from clflow.data.manifest import draw_splits
-from clflow.data.records import TEST
+from clflow.data.preparation import PrepareSettings
 from clflow.errors import DataError
+
+DEFAULTS = PrepareSettings()
 
 
 @dataclass(frozen=True)
 class CategoryReport:
-    """A category: its files, the split that the default settings give, and the judgement."""
+    """A category: its files, the split that the settings give, and the judgement."""
 
     inspection: Inspection
     splits: dict[str, str]
@@ -46,7 +48,9 @@ class Report:
         )
 
 
-def check_folder(root: Path, layout: str | None = None) -> Report:
+def check_folder(
+    root: Path, layout: str | None = None, settings: PrepareSettings = DEFAULTS
+) -> Report:
     """Read all images and masks below `root`; without `layout` it is detected.
 
     Raises:
@@ -58,7 +62,7 @@ def check_folder(root: Path, layout: str | None = None) -> Report:
     layout = layout or detect_layout(root)
     try:
         names = find_categories(root, layout)
-        categories = tuple(_check_category(root, name, layout) for name in names)
+        categories = tuple(_check_category(root, name, layout, settings) for name in names)
     except DataError as error:
         return Report(root, layout, (), problems=(str(error),))
     return Report(root, layout, categories, notes=_unused_folders(root, layout, names))
@@ -74,9 +78,10 @@ def _unused_folders(root: Path, layout: str, names: list[str]) -> tuple[str, ...
     )
 
 
-def _check_category(root: Path, category: str, layout: str) -> CategoryReport:
-    settings = PrepareSettings()
-    inspection = inspect_category(root, category, layout)
+def _check_category(
+    root: Path, category: str, layout: str, settings: PrepareSettings
+) -> CategoryReport:
+    inspection = inspect_category(root, category, layout, settings)
     splits = draw_splits(inspection, settings)
     return CategoryReport(inspection, splits, assess(inspection, splits, settings))
 
@@ -136,7 +141,7 @@ def _fields(category: CategoryReport) -> dict[str, list[str]]:
     inspection = category.inspection
     good = inspection.select(label=0)
     anomalous = inspection.select(label=1)
-    tested = [finding for finding in good if _is_tested(finding, category.splits)]
+    tested = [finding for finding in good if is_tested(finding, category.splits)]
     return {
         "train good": [_good_count(len(good) - len(tested), category.splits)],
         "test good": [str(len(tested))],
@@ -146,10 +151,6 @@ def _fields(category: CategoryReport) -> dict[str, list[str]]:
         "masks": _counts(_mask_word(finding) for finding in anomalous),
         "unreadable": [str(sum(not finding.readable for finding in inspection.findings))],
     }
-
-
-def _is_tested(finding: Finding, splits: dict[str, str]) -> bool:
-    return finding.found.part == TEST or splits[finding.sha256] == TEST
 
 
 def _good_count(total: int, splits: dict[str, str]) -> str:

@@ -1,6 +1,7 @@
 """Images and masks: read, resized and written; sources that hand a detector one at a time."""
 
 import math
+import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow import files
+from clflow.data.headers import Header, other_format, read_header
+from clflow.data.reading import AS_USUAL, Reading
 from clflow.errors import DataError
 from clflow.files import sha256_of
 
@@ -22,10 +25,14 @@ Box = tuple[int, int, int, int]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
+# of an image that no setting speaks of: 600 MB decoded at most, 16-bit RGB
+MAX_PIXELS = 100_000_000
+
 # 65535 / 257 = 255: the whole 16-bit range on the whole 8-bit range.
 _LEVELS_16_TO_8 = 257
 _PNG_COMPRESSION = 1
 _SNAP = 8
+_AS_STORED = cv2.IMREAD_UNCHANGED
 
 
 def is_image(path: Path) -> bool:
@@ -33,22 +40,56 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def _read_bytes(path: Path) -> NDArray[np.uint8]:
+def read_content(path: Path) -> bytes:
+    """Return the bytes of an image file.
+
+    Raises:
+        DataError: it is missing, unreadable or empty.
+    """
     try:
-        content = np.fromfile(path, dtype=np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"cannot read image {path}: {reason}; restore or remove it") from error
-    if content.size == 0:
+    if not content:
         raise DataError(f"cannot read image {path}: the file is empty; restore or remove it")
     return content
 
 
-def _decode(path: Path) -> NDArray[Any]:
-    # imdecode instead of imread: imread cannot open non-ASCII paths on Windows.
-    content = _read_bytes(path)
+def header_of(path: Path, content: bytes, max_pixels: int | None = MAX_PIXELS) -> Header:
+    """Return what the content of an image file says of itself; nothing is decoded.
+
+    Raises:
+        DataError: it is no PNG, JPEG, BMP or TIFF, or has more pixels than are allowed.
+    """
+    header = read_header(content)
+    if header is None:
+        what = other_format(content)
+        reason = f"{what} is not read" if what else "it is damaged or no PNG, JPEG, BMP or TIFF"
+        way = "convert it to PNG" if what else "restore or remove it"
+        raise DataError(f"cannot decode image {path}: {reason}; {way}")
+    count = header.width * header.height
+    if max_pixels is not None and count > max_pixels:
+        raise DataError(
+            f"image {path} is {header.width} x {header.height} = {count:,} pixels, more than the "
+            f"{max_pixels:,} that are allowed: cut or shrink it, or raise prepare.max_pixels"
+        )
+    return header
+
+
+def decode_image(
+    path: Path, content: bytes, header: Header, *, upright: bool = True
+) -> NDArray[Any]:
+    """Return the pixels of a file as OpenCV has them, [H, W] or BGR(A) [H, W, C].
+
+    Of several pages the first is taken. `upright` turns them as the EXIF orientation says.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     try:
-        pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+        # imdecode instead of imread: imread cannot open non-ASCII paths on Windows.
+        pixels = cv2.imdecode(np.frombuffer(_untagged(content, header), np.uint8), _AS_STORED)
     except cv2.error as error:
         raise DataError(f"cannot decode image {path}: {error.err}; shrink or remove it") from error
     if pixels is None:
@@ -56,26 +97,56 @@ def _decode(path: Path) -> NDArray[Any]:
             f"cannot decode image {path}: it is damaged or no "
             "PNG, JPEG, BMP or TIFF; restore or remove it"
         )
-    return pixels
+    return turned(pixels, header.orientation) if upright else pixels
 
 
-def read_stored(path: Path) -> NDArray[Any]:
-    """Return the pixels as stored, [H, W] or RGB [H, W, 3], 8 or 16 bits; alpha is dropped.
+def _untagged(content: bytes, header: Header) -> bytes:
+    # OpenCV turns TIFF files even when it is told to ignore orientations
+    if header.tag is None or header.orientation == 1:
+        return content
+    place, order = header.tag
+    changed = bytearray(content)
+    struct.pack_into(f"{order}H", changed, place, 1)
+    return bytes(changed)
 
-    An EXIF orientation is ignored, so that an image and its mask stay aligned.
+
+def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return stored pixels [H, W, ...] as viewers show them, for an EXIF orientation of 1 to 8."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def read_stored(
+    path: Path, *, upright: bool = True, max_pixels: int | None = MAX_PIXELS
+) -> NDArray[Any]:
+    """Return the pixels as stored, [H, W] or RGB [H, W, 3], of 8 or 16 bits; alpha is dropped.
+
+    They are turned as the EXIF orientation says, as viewers do, unless `upright` is false.
 
     Raises:
-        DataError: the file is missing, empty, damaged or of another depth.
+        DataError: the file is missing, empty, damaged, too large or of another depth.
     """
-    pixels = _decode(path)
-    if pixels.dtype not in (np.uint8, np.uint16):
+    content = read_content(path)
+    header = header_of(path, content, max_pixels)
+    return colours(decode_image(path, content, header, upright=upright), path)
+
+
+def colours(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return decoded pixels as grey [H, W] or RGB [H, W, 3], without alpha.
+
+    Raises:
+        DataError: they are not of 8, 16 or 32 bits (float), or have other channels.
+    """
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
         raise DataError(
-            f"image {path} has {pixels.dtype} pixels: allowed are 8 and 16 bits; convert it"
+            f"image {path} has {pixels.dtype} pixels: allowed are 8 and 16 bits and float32; "
+            "convert it"
         )
-    return _without_alpha(pixels, path)
-
-
-def _without_alpha(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
     if pixels.ndim == 2:
         return pixels
     channels = pixels.shape[2]
@@ -84,32 +155,49 @@ def _without_alpha(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
     return np.ascontiguousarray(pixels[..., 2::-1])
 
 
-def to_rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return stored pixels as 8-bit RGB [H, W, 3]: 16 bits are divided by 257 and rounded."""
-    if pixels.dtype == np.uint16:
+def to_rgb8(pixels: NDArray[Any], white: float | None = None) -> NDArray[np.uint8]:
+    """Return stored pixels as 8-bit RGB [H, W, 3].
+
+    16 bits are divided by 257 and rounded; with `white`, that value becomes 255 and brighter ones
+    too. 8 bits are left as they are.
+    """
+    if pixels.dtype == np.uint16 and white is None:
         rounded = (pixels.astype(np.uint32) + _LEVELS_16_TO_8 // 2) // _LEVELS_16_TO_8
         pixels = rounded.astype(np.uint8)
+    elif pixels.dtype != np.uint8 and white is not None:
+        levels = np.clip(pixels * (255.0 / white), 0, 255)
+        pixels = np.floor(levels + 0.5).astype(np.uint8)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     return pixels.astype(np.uint8, copy=False)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(
+    path: Path, reading: Reading = AS_USUAL, max_pixels: int | None = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Return an image as 8-bit RGB [H, W, 3]; grey becomes three equal channels.
 
+    Its header is read first: an image of more than `max_pixels` is not decoded.
+
     Raises:
-        DataError: the file is missing, empty, damaged or of another depth than 8 or 16 bits.
+        DataError: the file is missing, empty, damaged, too large or of another depth.
     """
-    return to_rgb8(read_stored(path))
+    pixels = read_stored(path, upright=reading.upright, max_pixels=max_pixels)
+    if pixels.dtype == np.float32 and reading.white is None:
+        raise DataError(
+            f"image {path} has float32 pixels, of which no one says what is white: allowed are 8 "
+            "and 16 bits; convert it"
+        )
+    return to_rgb8(pixels, reading.white)
 
 
 def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return a mask [H, W], true where any colour channel is not zero.
+    """Return a mask that this package wrote [H, W], true where any colour channel is not zero.
 
     Raises:
         DataError: the file cannot be read, or its size is not `shape` (H, W).
     """
-    pixels = read_stored(path)
+    pixels = read_stored(path, max_pixels=None)
     if pixels.shape[:2] != shape:
         height, width = pixels.shape[:2]
         raise DataError(
@@ -182,21 +270,37 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class FileImages:
-    """Images in files."""
+    """Images in files; `readings` says how each is read, nothing where all are read as usual.
+
+    A manifest's images are of any size, as it was allowed when it was made: their `max_pixels` is
+    None.
+    """
 
     paths: tuple[Path, ...]
+    readings: tuple[Reading, ...] = ()
+    max_pixels: int | None = MAX_PIXELS
 
     @cached_property
-    def digests(self) -> tuple[str, ...]:
+    def contents(self) -> tuple[str, ...]:
         """SHA-256 of every file as it is now."""
         with ThreadPoolExecutor(2) as pool:
             return tuple(pool.map(sha256_of, self.paths))
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of every file, and of how it is read where that is not as usual."""
+        readings = [str(reading) for reading in self.readings] or [""] * len(self.paths)
+        return tuple(
+            files.digest_of([content, reading]) if reading else content
+            for content, reading in zip(self.contents, readings, strict=True)
+        )
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return read_image(self.paths[index])
+        reading = self.readings[index] if self.readings else AS_USUAL
+        return read_image(self.paths[index], reading, self.max_pixels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,25 +1,56 @@
 """One pass over the files of a category: what each of them is and what is wrong with it."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from threading import Condition
 from typing import Any, Literal
 
+import cv2
+import numpy as np
 from numpy.typing import NDArray
 
-from clflow.data.images import read_mask, read_stored
-from clflow.data.layouts import find_images
+from clflow.data.accounting import Unread, unread_files
+from clflow.data.headers import Header
+from clflow.data.images import colours, decode_image, header_of, read_content
+from clflow.data.layouts import find_images, find_layout
+from clflow.data.masks import GivenMask, judge, read_given_mask
+from clflow.data.preparation import PrepareSettings
+from clflow.data.reading import Reading
 from clflow.data.records import Found
-from clflow.data.table_layout import TABLE
 from clflow.errors import DataError
-from clflow.files import sha256_of
 from clflow.progress import track
 
 MaskState = Literal["none", "empty", "filled", "broken"]
 
+THUMBNAIL = 32
 # Reading and hashing release the interpreter lock; more threads only cost memory.
 _READERS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What the pixels of an image are like.
+
+    `digest` is that of the decoded pixels, `thumbnail` [32, 32] their mean grey values as stored;
+    `depth` as "16-bit", `low` and `peak` the smallest and largest value, `values` the number of
+    colours, counted to 3; `ends` the share of pixels in the lowest or highest tenth of the range.
+    `orientation` is the EXIF one, `pages` the number of pages or frames.
+    """
+
+    digest: str
+    thumbnail: NDArray[np.float32]
+    depth: str
+    low: float
+    peak: float
+    values: int
+    ends: float = 0.0
+    orientation: int = 1
+    pages: int = 1
 
 
 @dataclass(frozen=True)
@@ -37,6 +68,8 @@ class Finding:
     kind: str = ""
     mask_state: MaskState = "none"
     problem: str | None = None
+    look: Look | None = None
+    mask: GivenMask | None = None
 
     @property
     def readable(self) -> bool:
@@ -46,11 +79,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The findings of a category; `ignored` are entries beside the images that no one reads."""
+    """The findings of a category; `unread` are its other files; `masks` is where those are."""
 
     category: str
     findings: tuple[Finding, ...]
-    ignored: tuple[str, ...]
+    unread: tuple[Unread, ...]
+    masks: str = ""
 
     def select(self, label: int | None = None, part: str | None = None) -> list[Finding]:
         """Return the readable images with this label and of this part."""
@@ -63,7 +97,9 @@ class Inspection:
         ]
 
 
-def inspect_category(root: Path, category: str, layout: str) -> Inspection:
+def inspect_category(
+    root: Path, category: str, layout: str, settings: PrepareSettings
+) -> Inspection:
     """Read every image and mask of a category once.
 
     Raises:
@@ -71,52 +107,145 @@ def inspect_category(root: Path, category: str, layout: str) -> Inspection:
         DataError: the folder does not have the layout.
     """
     images = find_images(root, category, layout)
+    budget = _Budget(settings.max_pixels)
     with ThreadPoolExecutor(_READERS) as pool:
-        inspected = pool.map(partial(_inspect_image, root), images)
+        inspected = pool.map(partial(_inspect_image, root, settings, budget), images)
         findings = tuple(track(inspected, f"reading {category}", len(images)))
-    return Inspection(category, findings, tuple(_ignored(root, images)))
+    chosen = find_layout(layout)
+    folder = chosen.folder(root, category)
+    listed = layout in ("table", "visa")
+    unread = tuple(unread_files(root, folder, images, listed))
+    return Inspection(category, findings, unread, chosen.masks)
+
+
+class _Budget:
+    """Pixels that readers may hold at a time; one image is always let through."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._held = limit, 0
+        self._changed = Condition()
+
+    @contextmanager
+    def holding(self, pixels: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._held + pixels <= self._limit)
+            self._held += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= pixels
+                self._changed.notify_all()
 
 
 def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def _inspect_image(root: Path, found: Found) -> Finding:
+def _inspect_image(root: Path, settings: PrepareSettings, budget: _Budget, found: Found) -> Finding:
     name = _relative(found.path, root)
     try:
-        pixels = read_stored(found.path)
+        content = read_content(found.path)
+        header = header_of(found.path, content, settings.max_pixels)
+        with budget.holding(header.width * header.height):
+            return _inspected(found, name, content, header, settings)
     except DataError as error:
         return Finding(found, name, problem=str(error))
+
+
+def _inspected(
+    found: Found, name: str, content: bytes, header: Header, settings: PrepareSettings
+) -> Finding:
+    upright = settings.orientation != "ignore"
+    pixels = colours(decode_image(found.path, content, header, upright=upright), found.path)
     height, width = pixels.shape[:2]
-    state, problem = _inspect_mask(found.mask, (height, width))
-    kind = _kind(found.path, pixels)
-    return Finding(found, name, sha256_of(found.path), height, width, kind, state, problem)
+    look = _look(pixels, header)
+    kind = f"{found.path.suffix.lower().lstrip('.')} {look.depth} {_colour(pixels)}"
+    del pixels
+    state, mask, problem = _inspect_mask(found, (height, width), header, settings)
+    problem = _header_problem(found.path, header, settings) or problem
+    digest = sha256(content).hexdigest()
+    return Finding(found, name, digest, height, width, kind, state, problem, look, mask)
 
 
-def _inspect_mask(path: Path | None, shape: tuple[int, int]) -> tuple[MaskState, str | None]:
-    if path is None:
-        return "none", None
-    try:
-        return "filled" if read_mask(path, shape).any() else "empty", None
-    except DataError as error:
-        return "broken", str(error)
+def _header_problem(path: Path, header: Header, settings: PrepareSettings) -> str | None:
+    if header.pages > 1 and settings.pages == "refuse":
+        return (
+            f"image {path} has {header.pages} pages or frames, of which one would be read: save "
+            "each as a file, or take the first of all with prepare.pages: first"
+        )
+    if header.orientation != 1 and settings.orientation == "refuse":
+        return (
+            f"image {path} has the EXIF orientation {header.orientation}, which prepare.orientation"
+            ": refuse does not allow: save it turned and without the tag"
+        )
+    return None
 
 
-def _kind(path: Path, pixels: NDArray[Any]) -> str:
-    suffix = path.suffix.lower().lstrip(".")
-    return f"{suffix} {pixels.itemsize * 8}-bit {'grey' if pixels.ndim == 2 else 'RGB'}"
-
-
-def _ignored(root: Path, images: list[Found]) -> list[str]:
-    files = {path for image in images for path in (image.path, image.mask) if path}
-    read = files | {parent for path in files for parent in path.parents}
-    entries = [
-        path
-        for folder in {image.path.parent for image in images if image.path.parent.is_dir()}
-        for path in folder.iterdir()
-    ]
-    return sorted(
-        _relative(path, root)
-        for path in entries
-        if path not in read and path.name != TABLE and not path.name.startswith(".")
+def _inspect_mask(
+    found: Found, shape: tuple[int, int], header: Header, settings: PrepareSettings
+) -> tuple[MaskState, GivenMask | None, str | None]:
+    path, reading = (
+        found.mask,
+        Reading(upright=settings.orientation != "ignore", mask=settings.mask),
     )
+    if path is None:
+        return "none", None, None
+    try:
+        own = header_of(path, read_content(path), settings.max_pixels)
+        turn = header.orientation if reading.upright else 1
+        mask = read_given_mask(path, shape, reading, turn, settings.max_pixels)
+    except DataError as error:
+        return "broken", None, str(error)
+    if problem := judge(mask, settings.mask_share):
+        return "broken", mask, f"mask {path} {problem}"
+    state: MaskState = "filled" if mask.marked.any() else "empty"
+    # of thousands of masks, only what is said of them is kept
+    kept = GivenMask(np.zeros((0, 0), bool), mask.how, mask.colours)
+    return state, kept, _header_problem(path, own, settings)
+
+
+def _colour(pixels: NDArray[Any]) -> str:
+    return "grey" if pixels.ndim == 2 else "RGB"
+
+
+def _look(pixels: NDArray[Any], header: Header) -> Look:
+    if pixels.ndim == 3 and _is_grey(pixels):
+        pixels = np.ascontiguousarray(pixels[..., 0])
+    depth = "float" if pixels.dtype == np.float32 else f"{pixels.itemsize * 8}-bit"
+    digest = sha256(repr((pixels.shape, depth)).encode() + pixels.tobytes()).hexdigest()
+    grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2, dtype=np.float32)
+    grey = grey.astype(np.float32)
+    small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    low, peak = float(pixels.min()), float(pixels.max())
+    return Look(
+        digest,
+        np.asarray(small, np.float32),
+        depth,
+        low,
+        peak,
+        _count_values(pixels),
+        _at_ends(grey),
+        header.orientation,
+        header.pages,
+    )
+
+
+def _at_ends(grey: NDArray[np.float32]) -> float:
+    low, high = float(grey.min()), float(grey.max())
+    margin = 0.1 * (high - low)
+    return float(((grey <= low + margin) | (grey >= high - margin)).mean())
+
+
+def _is_grey(pixels: NDArray[Any]) -> bool:
+    first = pixels[..., 0]
+    return bool((first == pixels[..., 1]).all() and (first == pixels[..., 2]).all())
+
+
+def _count_values(pixels: NDArray[Any]) -> int:
+    """Return how many colours there are, 3 for all numbers above 2."""
+    flat = pixels.reshape(pixels.shape[0] * pixels.shape[1], -1)
+    others = flat[(flat != flat[0]).any(axis=1)]
+    if not len(others):
+        return 1
+    return 3 if (others != others[0]).any() else 2

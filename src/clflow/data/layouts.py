@@ -7,16 +7,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clflow.data.images import is_image
-from clflow.data.records import ANOMALY, ANY, GOOD, TEST, TRAIN, Found, Layout, entries, subfolders
+from clflow.data.names import is_good
+from clflow.data.records import (
+    ANOMALY,
+    ANY,
+    GOOD,
+    GROUND_TRUTH,
+    MASKS,
+    TEST,
+    TRAIN,
+    Found,
+    Layout,
+    entries,
+    subfolders,
+)
 from clflow.data.table_layout import ListedImages
 from clflow.errors import DataError, unknown_name
 
 VISA_TABLE = Path("split_csv", "1cls.csv")
 
-_GROUND_TRUTH = "ground_truth"
-_MASKS = "masks"
 _MASK_ENDING = "_mask"
 _VISA_COLUMNS = ("object", "split", "label", "image", "mask")
+_CATEGORY_LENGTH = 240
 _CATEGORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -26,6 +38,15 @@ def _images_in(folder: Path) -> list[Path]:
 
 def _good_images(folder: Path, part: str) -> list[Found]:
     return [Found(path, None, GOOD, 0, part) for path in _images_in(folder)]
+
+
+def _good_folders(folder: Path) -> list[Path]:
+    return [path for path in subfolders(folder) if is_good(path.name)]
+
+
+def _all_good(folder: Path, part: str) -> list[Found]:
+    """Return the images of the folders that bear a name of good ones."""
+    return [image for place in _good_folders(folder) for image in _good_images(place, part)]
 
 
 def _defective_images(folder: Path, defect: str, mask_folders: list[Path]) -> list[Found]:
@@ -42,6 +63,8 @@ class SplitFolders:
 
     good: str
 
+    masks: str = "ground_truth/<defect>/"
+
     @property
     def expects(self) -> str:
         """The folders of a category."""
@@ -55,15 +78,19 @@ class SplitFolders:
         """Return the sub-folders that have a `train` folder."""
         return [folder.name for folder in subfolders(root) if (folder / TRAIN).is_dir()]
 
+    def folder(self, root: Path, category: str) -> Path:
+        """Return the sub-folder."""
+        return root / category
+
     def images(self, root: Path, category: str) -> list[Found]:
         """Return training images, then test images by kind."""
         folder = root / category
-        found = _good_images(folder / TRAIN / self.good, TRAIN)
+        found = _all_good(folder / TRAIN, TRAIN)
         for kind in subfolders(folder / TEST):
-            if kind.name == self.good:
+            if is_good(kind.name):
                 found += _good_images(kind, TEST)
             else:
-                found += _defective_images(kind, kind.name, [folder / _GROUND_TRUTH / kind.name])
+                found += _defective_images(kind, kind.name, [folder / GROUND_TRUTH / kind.name])
         return found
 
 
@@ -72,6 +99,7 @@ class VisA:
     """The one-class split table of VisA; its paths are relative to the root."""
 
     expects: str = f"{VISA_TABLE.as_posix()} with the columns {', '.join(_VISA_COLUMNS)}"
+    masks: str = "the column mask of the table"
 
     def matches(self, root: Path) -> bool:
         """Return whether the split table is there."""
@@ -80,6 +108,10 @@ class VisA:
     def categories(self, root: Path) -> list[str]:
         """Return the objects of the split table."""
         return sorted({row["object"] for row in self._rows(root)})
+
+    def folder(self, root: Path, category: str) -> Path:
+        """Return the folder of an object."""
+        return root / category
 
     def images(self, root: Path, category: str) -> list[Found]:
         """Return the rows of an object, in the order of the table."""
@@ -126,6 +158,7 @@ class OwnFolder:
     """
 
     expects: str = "<category>/train/good + <category>/test/..., or <category>/good + <defect>/"
+    masks: str = "ground_truth/<defect>/, masks/<defect>/ or <defect>_mask/"
 
     def matches(self, root: Path) -> bool:
         """Return whether there is any category."""
@@ -137,34 +170,38 @@ class OwnFolder:
             return [root.resolve().name]
         return [folder.name for folder in subfolders(root) if self._is_category(folder)]
 
+    def folder(self, root: Path, category: str) -> Path:
+        """Return the root if it is a category, otherwise its sub-folder."""
+        return root if self._is_category(root) else root / category
+
     def images(self, root: Path, category: str) -> list[Found]:
         """Return good images, then test images by kind."""
-        folder = root if self._is_category(root) else root / category
+        folder = self.folder(root, category)
         has_test = (folder / TEST).is_dir()
         part = TRAIN if has_test or (folder / TRAIN).is_dir() else ANY
-        good = folder / TRAIN / GOOD
-        found = _good_images(good if good.is_dir() else folder / GOOD, part)
+        has_own = bool(_good_folders(folder / TRAIN))
+        found = _all_good(folder / TRAIN if has_own else folder, part)
         for kind in subfolders(folder / TEST) if has_test else self._defects(folder):
-            if kind.name == GOOD:
+            if is_good(kind.name):
                 found += _good_images(kind, TEST)
             else:
                 found += _defective_images(kind, kind.name, self._mask_folders(folder, kind.name))
         return found
 
     def _is_category(self, folder: Path) -> bool:
-        return (folder / TRAIN).is_dir() or (folder / GOOD).is_dir()
+        return (folder / TRAIN).is_dir() or bool(_good_folders(folder))
 
     def _defects(self, folder: Path) -> list[Path]:
         kinds = subfolders(folder)
         names = {kind.name for kind in kinds}
-        reserved = {GOOD, TRAIN, _GROUND_TRUTH, _MASKS} | {name + _MASK_ENDING for name in names}
-        return [kind for kind in kinds if kind.name not in reserved]
+        reserved = {TRAIN, GROUND_TRUTH, MASKS} | {name + _MASK_ENDING for name in names}
+        return [kind for kind in kinds if kind.name not in reserved and not is_good(kind.name)]
 
     def _mask_folders(self, folder: Path, defect: str) -> list[Path]:
         return [
             folder / (defect + _MASK_ENDING),
-            folder / _MASKS / defect,
-            folder / _GROUND_TRUTH / defect,
+            folder / MASKS / defect,
+            folder / GROUND_TRUTH / defect,
         ]
 
 
@@ -183,7 +220,12 @@ def layout_names() -> list[str]:
     return sorted(_LAYOUTS)
 
 
-def _layout(name: str) -> Layout:
+def find_layout(name: str) -> Layout:
+    """Return the layout of a name.
+
+    Raises:
+        SettingsError: there is none.
+    """
     if name not in _LAYOUTS:
         raise unknown_name("layout", name, _LAYOUTS)
     return _LAYOUTS[name]
@@ -203,7 +245,7 @@ def find_categories(root: Path, layout: str) -> list[str]:
     """
     if not root.is_dir():
         raise DataError(f"no data folder {root}: give the folder that holds the categories")
-    found = _layout(layout)
+    found = find_layout(layout)
     names = found.categories(root)
     if not names:
         raise DataError(
@@ -214,6 +256,11 @@ def find_categories(root: Path, layout: str) -> list[str]:
         raise DataError(
             f"category names {', '.join(map(repr, bad))} in {root} cannot name a stage: allowed "
             "are letters, digits and _ . - after a letter or digit; rename the folders"
+        )
+    if long := [name for name in names if len(name) > _CATEGORY_LENGTH]:
+        raise DataError(
+            f"category name {long[0]!r} in {root} has {len(long[0])} characters: at most "
+            f"{_CATEGORY_LENGTH} leave room for the files that are named after it; rename it"
         )
     return names
 
@@ -228,7 +275,7 @@ def find_images(root: Path, category: str, layout: str) -> list[Found]:
     names = find_categories(root, layout)
     if category not in names:
         raise unknown_name("category", category, names)
-    found = _layout(layout).images(root, category)
+    found = find_layout(layout).images(root, category)
     if bad := [str(image.path) for image in found if not _is_writable_name(str(image.path))]:
         raise DataError(
             f"{len(bad)} paths in {category} are not UTF-8 or have control characters, "

@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clflow.data.assessment import PrepareSettings, assess
+from clflow.data.assessment import assess
+from clflow.data.duplicates import canonical_contents
 from clflow.data.inspection import Finding, Inspection, inspect_category
+from clflow.data.preparation import PrepareSettings
+from clflow.data.reading import Reading
 from clflow.data.records import ANY, TEST, TRAIN, Manifest, Record
 from clflow.errors import DataError
 from clflow.files import digest_of
@@ -36,34 +39,41 @@ def build_manifest(
         SettingsError: no such layout or category.
         DataError: what would spoil a study, all of it in one message.
     """
-    inspection = inspect_category(root, category, layout)
+    inspection = inspect_category(root, category, layout, settings)
     splits = draw_splits(inspection, settings)
     assessment = assess(inspection, splits, settings)
     if assessment.problems:
         raise DataError(_summary(category, assessment.problems))
     folder = root if base is None else base
-    records = tuple(_record(finding, splits, folder) for finding in inspection.findings)
+    records = tuple(
+        _record(finding, splits, folder, _reading(finding, assessment.white, settings))
+        for finding in inspection.findings
+    )
     return Prepared(Manifest(category, records), assessment.notes)
 
 
 def draw_splits(inspection: Inspection, settings: PrepareSettings) -> dict[str, str]:
     """Return the split of each good image outside the test folders, by its SHA-256.
 
-    Copies of an image share a split. The draw depends on the seed, the category and the contents
-    only: renaming or moving files does not change it, and adding a file hardly does.
+    Copies of an image share a split, also those saved anew. The draw depends on the seed, the
+    category and the contents only: renaming or moving files does not change it, and adding a file
+    hardly does.
     """
-    free = _contents(inspection.select(label=0, part=ANY))
-    tested = draw_contents(
-        free, round(settings.test_fraction * len(free)), inspection.category, settings
-    )
-    good = _contents(inspection.select(label=0, part=TRAIN)) | (free - tested)
+    drawn_from = [one for one in inspection.select(label=0) if one.found.part != TEST]
+    same = canonical_contents(drawn_from)
+    free = {same[content] for content in _contents(inspection.select(label=0, part=ANY))}
+    count = round(settings.test_fraction * len(free))
+    tested = draw_contents(free, count, inspection.category, settings)
+    trained = {same[content] for content in _contents(inspection.select(label=0, part=TRAIN))}
+    good = trained | (free - tested)
     size = max(settings.validation_minimum, round(settings.validation_fraction * len(good)))
     held_out = draw_contents(good, size, inspection.category, settings)
-    return (
+    drawn = (
         dict.fromkeys(tested, "test")
         | dict.fromkeys(held_out, "validation")
         | dict.fromkeys(good - held_out, "train")
     )
+    return {content: drawn[original] for content, original in same.items()}
 
 
 def _contents(findings: Iterable[Finding]) -> set[str]:
@@ -90,7 +100,20 @@ def _summary(category: str, problems: tuple[str, ...]) -> str:
     return "\n".join([heading, *shown])
 
 
-def _record(finding: Finding, splits: dict[str, str], folder: Path) -> Record:
+def _reading(finding: Finding, white: float | None, settings: PrepareSettings) -> str:
+    """Return how an image is read, nothing where a setting makes no difference to it."""
+    look = finding.look
+    deep, tagged = (look.depth != "8-bit", look.orientation != 1) if look else (False, False)
+    masked = finding.found.mask is not None
+    reading = Reading(
+        white if deep else None,
+        upright=settings.orientation != "ignore" or not (tagged or masked),
+        mask=settings.mask if masked else "auto",
+    )
+    return str(reading)
+
+
+def _record(finding: Finding, splits: dict[str, str], folder: Path, reading: str) -> Record:
     found = finding.found
     return Record(
         path=_below(found.path, folder),
@@ -101,6 +124,7 @@ def _record(finding: Finding, splits: dict[str, str], folder: Path) -> Record:
         defect=found.defect,
         mask=None if found.mask is None else _below(found.mask, folder),
         split="test" if found.part == TEST else splits[finding.sha256],
+        reading=reading,
     )
 
 

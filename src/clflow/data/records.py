@@ -6,17 +6,19 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from operator import attrgetter
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from clflow import files
-from clflow.data.images import read_mask
+from clflow.data.masks import read_given_mask
+from clflow.data.reading import Reading, parse_reading
 from clflow.errors import DataError
 
 GOOD = "good"
 ANOMALY = "anomaly"
 TRAIN, TEST, ANY = "train", "test", "any"
+GROUND_TRUTH, MASKS = "ground_truth", "masks"
 SPLITS = ("train", "validation", "test")
 
 
@@ -38,11 +40,18 @@ class Layout(Protocol):
     def expects(self) -> str:
         """The folders or files that make a category, for messages."""
 
+    @property
+    def masks(self) -> str:
+        """Where the masks are, for messages."""
+
     def matches(self, root: Path) -> bool:
         """Return whether `root` looks like this layout."""
 
     def categories(self, root: Path) -> list[str]:
         """Return the names of the categories, sorted."""
+
+    def folder(self, root: Path, category: str) -> Path:
+        """Return the folder of a category."""
 
     def images(self, root: Path, category: str) -> list[Found]:
         """Return the images of a category, in a fixed order."""
@@ -52,7 +61,8 @@ class Layout(Protocol):
 class Record:
     """One image: POSIX paths relative to the study root, size in pixels, label 0 good, 1 anomalous.
 
-    `defect` is "good" or the name of the defect, `mask` is None where there is none.
+    `defect` is "good" or the name of the defect, `mask` is None where there is none. `reading` says
+    how image and mask are read, nothing where that is as usual.
     """
 
     path: str
@@ -63,9 +73,16 @@ class Record:
     defect: str
     mask: str | None
     split: str
+    reading: str = ""
+
+    def how(self) -> Reading:
+        """Return how image and mask are read."""
+        return parse_reading(self.reading)
 
 
-COLUMNS = ("category", *(field.name for field in fields(Record)))
+# the last column is written only where some image is not read as usual
+_READING = "reading"
+COLUMNS = ("category", *(field.name for field in fields(Record) if field.name != _READING))
 
 
 @dataclass(frozen=True)
@@ -105,17 +122,24 @@ class Manifest:
     @property
     def digest(self) -> str:
         """SHA-256 over the category and all records."""
-        return files.digest_of([self.category, [asdict(record) for record in self.records]])
+        return files.digest_of([self.category, [_values(record) for record in self.records]])
+
+
+def _values(record: Record) -> dict[str, Any]:
+    values = asdict(record)
+    return values if record.reading else {k: v for k, v in values.items() if k != _READING}
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write a manifest as CSV, whole or not; equal manifests give equal bytes."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    told = any(record.reading for record in manifest.records)
+    columns = (*COLUMNS, _READING) if told else COLUMNS
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for record in manifest.records:
         writer.writerow(
-            {"category": manifest.category, **asdict(record), "mask": record.mask or ""}
+            {"category": manifest.category, **_values(record), "mask": record.mask or ""}
         )
     files.write_text(path, text.getvalue())
 
@@ -137,28 +161,31 @@ def read_manifest(path: Path) -> Manifest:
 
 def _parse(rows: Iterable[list[str]]) -> Manifest:
     header, *body = list(rows) or [[]]
-    if tuple(header) != COLUMNS:
+    if tuple(header) not in (COLUMNS, (*COLUMNS, _READING)):
         raise ValueError(f"its columns are {header}, expected {list(COLUMNS)}")
     categories = {row[0] for row in body if row}
     if len(categories) != 1:
         raise ValueError(f"expected one category, it has {sorted(categories)}")
-    records = tuple(_record(number, row) for number, row in enumerate(body, start=1))
+    width = len(header)
+    records = tuple(_record(number, row, width) for number, row in enumerate(body, start=1))
     if len({record.path for record in records}) < len(records):
         raise ValueError("a path occurs twice")
     return Manifest(categories.pop(), records)
 
 
-def _record(number: int, row: list[str]) -> Record:
-    if len(row) != len(COLUMNS):
-        raise ValueError(f"row {number} has {len(row)} fields, expected {len(COLUMNS)}")
-    _, path, sha256, width, height, label, defect, mask, split = row
+def _record(number: int, row: list[str], columns: int) -> Record:
+    if len(row) != columns:
+        raise ValueError(f"row {number} has {len(row)} fields, expected {columns}")
+    _, path, sha256, width, height, label, defect, mask, split, *rest = row
+    reading = str(parse_reading(rest[0])) if rest else ""
     if split not in SPLITS:
         raise ValueError(f"row {number}: split is {split!r}, allowed are {', '.join(SPLITS)}")
     if not (width.isdecimal() and height.isdecimal()):
         raise ValueError(f"row {number}: the size {width!r} x {height!r} is not in pixels")
     if label not in ("0", "1"):
         raise ValueError(f"row {number}: label is {label!r}, allowed are 0 and 1")
-    return Record(path, sha256, int(width), int(height), int(label), defect, mask or None, split)
+    size = int(width), int(height)
+    return Record(path, sha256, *size, int(label), defect, mask or None, split, reading)
 
 
 def record_mask(record: Record, root: Path) -> np.ndarray | None:
@@ -168,7 +195,8 @@ def record_mask(record: Record, root: Path) -> np.ndarray | None:
     """
     if record.mask is None:
         return None
-    mask = read_mask(root / record.mask, (record.height, record.width))
+    shape = (record.height, record.width)
+    mask = read_given_mask(root / record.mask, shape, record.how()).marked
     return mask if mask.any() else None
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clflow.data.names import is_good
 from clflow.data.records import ANOMALY, ANY, GOOD, TEST, TRAIN, Found, subfolders
 from clflow.errors import DataError
 
 TABLE = "list.csv"
 REQUIRED, OPTIONAL = ("image", "label"), ("mask", "split")
 
-_GOOD_LABELS = frozenset({GOOD, "normal", "0"})
 _ANOMALOUS_LABELS = frozenset({"anomalous", "1"})
 # a defect names pictures, so it must be able to name a file
 _DEFECT = re.compile(r"(?!\.)[\w .()+-]*[^\W\d][\w .()+-]*")
@@ -32,6 +32,7 @@ class ListedImages:
         f"<category>/{TABLE} with the columns {', '.join(REQUIRED)} "
         f"and, if wanted, {', '.join(OPTIONAL)}"
     )
+    masks: str = "the column mask of the table"
 
     def matches(self, root: Path) -> bool:
         """Return whether there is any table."""
@@ -43,9 +44,13 @@ class ListedImages:
             return [root.resolve().name]
         return [folder.name for folder in subfolders(root) if (folder / TABLE).is_file()]
 
+    def folder(self, root: Path, category: str) -> Path:
+        """Return the root if it holds a table, otherwise its sub-folder."""
+        return root if (root / TABLE).is_file() else root / category
+
     def images(self, root: Path, category: str) -> list[Found]:
         """Return the images in the order of the table."""
-        return read_table((root if (root / TABLE).is_file() else root / category) / TABLE)
+        return read_table(self.folder(root, category) / TABLE)
 
 
 def read_table(path: Path) -> list[Found]:
@@ -135,7 +140,7 @@ def _image(folder: Path, row: Mapping[str, str]) -> Found:
 
 
 def _defect(label: str) -> str:
-    if label.casefold() in _GOOD_LABELS:
+    if label == "0" or is_good(label):
         return GOOD
     if label.casefold() in _ANOMALOUS_LABELS:
         return ANOMALY
@@ -165,6 +170,9 @@ def _part(split: str | None, defect: str) -> str:
 def _file(folder: Path, column: str, name: str) -> Path:
     path = _below(folder, column, name)
     if not os.path.isfile(path):  # noqa: PTH113  Path.is_file raises on names that are too long
+        slashes = name.replace("\\", "/")
+        if slashes != name and os.path.isfile(folder / slashes):  # noqa: PTH113
+            raise DataError(f"{column} {name!r} is written with \\, use / between folders")
         raise DataError(f"no file for {column} {name!r} in {folder}: restore it or remove the row")
     return path
 

@@ -32,7 +32,9 @@ _READ_AHEAD = 8 * BATCH_SIZE
 _HALF_LIMIT = 65520.0
 # all code that shapes what is cached
 _CODE = (
+    "data/headers.py",
     "data/images.py",
+    "data/reading.py",
     "features/backbone.py",
     "features/registry.py",
     "features/store.py",

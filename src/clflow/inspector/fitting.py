@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clflow.data.assessment import PrepareSettings
 from clflow.data.given import GOOD_PLACES
 from clflow.data.images import ArrayImages, FileImages, ImageSource
 from clflow.data.manifest import draw_contents
+from clflow.data.preparation import PrepareSettings
 from clflow.decision.region_of_interest import RegionOfInterest, seen
 from clflow.errors import DataError
 from clflow.progress import say
@@ -58,7 +58,9 @@ def split_good(images: ImageSource, category: str) -> Split:
 
 def _some(images: ImageSource, places: Sequence[int]) -> ImageSource:
     if isinstance(images, FileImages):
-        return FileImages(tuple(images.paths[place] for place in places))
+        readings = tuple(images.readings[place] for place in places) if images.readings else ()
+        paths = tuple(images.paths[place] for place in places)
+        return FileImages(paths, readings, images.max_pixels)
     return ArrayImages([images[place] for place in places])
 
 

@@ -16,7 +16,8 @@ def image_files(root: Path, records: Sequence[Record]) -> FileImages:
     Raises:
         DataError: a file is gone or has changed since the manifest was made.
     """
-    images = FileImages(tuple(root / record.path for record in records))
+    paths = tuple(root / record.path for record in records)
+    images = FileImages(paths, tuple(record.how() for record in records), max_pixels=None)
     missing = [str(path) for path in images.paths if not path.is_file()]
     if missing:
         raise DataError(
@@ -24,7 +25,7 @@ def image_files(root: Path, records: Sequence[Record]) -> FileImages:
         )
     changed = [
         record.path
-        for record, digest in zip(records, images.digests, strict=True)
+        for record, digest in zip(records, images.contents, strict=True)
         if record.sha256 != digest
     ]
     if changed:

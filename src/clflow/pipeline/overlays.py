@@ -9,6 +9,7 @@ from clflow.canvas import edged, heat, title_bar
 from clflow.data.images import read_image, resize_image, write_png
 from clflow.data.records import Record
 from clflow.detectors.protocol import Scores
+from clflow.files import short_name
 from clflow.pipeline.measure import LabelledImages, Mask
 from clflow.pipeline.settings import EvaluateSettings
 
@@ -32,9 +33,10 @@ def write_overlays(
         verdict = "flagged" if score > threshold else "passed"
         title = f"{record.defect}  score {score:.3f} (threshold {threshold:.3f}, {verdict})"
         scaled = ((scores.anomaly_maps[index] - low) / max(high - low, 1e-12)).clip(0, 1)
-        image = read_image(images.root / record.path)
+        image = read_image(images.root / record.path, record.how(), max_pixels=None)
         picture = _picture(image, images.masks[index], scaled, title)
-        write_png(folder / f"{name}-{record.defect}-{Path(record.path).stem}.png", picture)
+        file = short_name(f"{name}-{record.defect}-{Path(record.path).stem}", ".png")
+        write_png(folder / file, picture)
 
 
 def _colour_range(maps: np.ndarray) -> tuple[float, float]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from clflow.data.assessment import PrepareSettings
 from clflow.data.layouts import layout_names
+from clflow.data.preparation import PrepareSettings
 from clflow.data.settings import DownloadSettings
 from clflow.detectors.registry import METHODS, find_method, method_sections, read_method_file
 from clflow.errors import SettingsError, unknown_name

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.data.images import read_image, read_stored, resize_image, to_rgb8, write_png
+from clflow.data.reading import parse_reading
 from clflow.data.records import Record
 from clflow.errors import DataError
 from clflow.files import atomic_path, digest_of, sha256_of
@@ -81,20 +82,23 @@ def make(row: BankRow, root: Path, settings: LabelSettings) -> Synthetic | None:
     textures = getattr(settings, "textures", None)
     roots = (root, root if textures is None else Path(textures))
     destination, source = (
-        read_resized(folder / origin.path, origin.sha256, *row.shape)
+        read_resized(folder / origin.path, origin.sha256, *row.shape, origin.reading)
         for folder, origin in zip(roots, (row.destination, row.source), strict=True)
     )
     return generator.generate(destination, source, settings, _streams(row.seed)[1])
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)
-def read_resized(path: Path, sha256: str, height: int, width: int) -> NDArray[np.uint8]:
+def read_resized(
+    path: Path, sha256: str, height: int, width: int, reading: str = ""
+) -> NDArray[np.uint8]:
     """Return an image resized to uint8 [height, width, 3], read-only, its content checked.
 
     Raises:
         DataError: it is missing, damaged or has changed.
     """
-    image = resize_image(read_image(path), height, width)
+    whole = read_image(path, parse_reading(reading), max_pixels=None)
+    image = resize_image(whole, height, width)
     found = sha256_of(path)
     if found != sha256:
         raise DataError(
@@ -153,7 +157,7 @@ def _source(plan: Plan, destination: Origin, member: Member, rng: np.random.Gene
 
 def _origin(plan: Plan, index: int) -> Origin:
     record = plan.records[index]
-    return Origin(record.path, record.sha256, index)
+    return Origin(record.path, record.sha256, index, record.reading)
 
 
 def save(synthetic: Synthetic, folder: Path) -> None:

@@ -72,7 +72,10 @@ def _without_validation(settings: SynthesizeSettings) -> SynthesizeSettings:
 def _files(images: ImageSource, folder: Path) -> FileImages:
     """Return images in files, in the order of their paths as a manifest has them."""
     if isinstance(images, FileImages):
-        return FileImages(tuple(sorted((p.resolve() for p in images.paths), key=Path.as_posix)))
+        resolved = [path.resolve() for path in images.paths]
+        order = sorted(range(len(images)), key=lambda place: resolved[place].as_posix())
+        readings = tuple(images.readings[place] for place in order) if images.readings else ()
+        return FileImages(tuple(resolved[place] for place in order), readings, images.max_pixels)
     paths = [folder / f"{index:06d}.png" for index in range(len(images))]
     for index, path in enumerate(paths):
         write_png(path, images[index])
@@ -82,5 +85,6 @@ def _files(images: ImageSource, folder: Path) -> FileImages:
 def _records(images: FileImages, split: str) -> Iterator[Record]:
     for index, path in enumerate(images.paths):
         height, width = images[index].shape[:2]
-        name = path.as_posix()
-        yield Record(name, images.digests[index], width, height, 0, GOOD, None, split)
+        reading = str(images.readings[index]) if images.readings else ""
+        digest = images.contents[index]
+        yield Record(path.as_posix(), digest, width, height, 0, GOOD, None, split, reading)

@@ -14,11 +14,15 @@ MANIFEST = "manifest.jsonl"
 
 @dataclass(frozen=True)
 class Origin:
-    """A normal image: POSIX path relative to the study root, content, place in its split."""
+    """A normal image: POSIX path relative to the study root, content, place in its split.
+
+    `reading` says how it is read, nothing where that is as usual.
+    """
 
     path: str
     sha256: str
     index: int
+    reading: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class BankRow:
 def to_line(row: BankRow) -> str:
     """Return a row as one line of JSON with sorted keys."""
     values = asdict(row) | {"image": row.image.as_posix(), "mask": row.mask.as_posix()}
+    for origin in (values["source"], values["destination"]):
+        if not origin["reading"]:
+            del origin["reading"]
     return json.dumps(values, sort_keys=True, allow_nan=False)
 
 

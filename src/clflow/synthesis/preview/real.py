@@ -92,7 +92,8 @@ def _anomalous(manifest: Manifest) -> list[Record]:
 
 
 def _load(record: Record, root: Path) -> _Defect:
-    return _Defect(record, read_image(root / record.path), record_mask(record, root))
+    image = read_image(root / record.path, record.how(), max_pixels=None)
+    return _Defect(record, image, record_mask(record, root))
 
 
 def _cell(defect: _Defect) -> Picture:
