@@ -1,5 +1,6 @@
 """The fixed normalisation of features in the form a graph runs fastest: constants, few products."""
 
+import torch
 from torch import Tensor, nn
 
 from clflow.detectors.flow.normalization import Normalization

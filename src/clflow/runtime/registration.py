@@ -108,12 +108,7 @@ class Refinement:
         """Return sums of the images seen through poses, windowed and of unit norm [M, 4]."""
         maps = similarity(poses)
         pairs = zip(images, maps, strict=True)
-        seen = np.stack(
-            [
-                sampled(image, theta, self.axis, cv2.BORDER_CONSTANT).ravel()
-                for image, theta in pairs
-            ]
-        )
+        seen = np.stack([sampled(image, theta, self.axis, cv2.BORDER_CONSTANT).ravel() for image, theta in pairs])
         sums, power = seen @ self.moments, np.square(seen) @ self.moments[:, 5]
         mean = sums[:, 4:5] / self.totals[4]
         norm = power[:, None] - 2 * mean * sums[:, 5:6] + np.square(mean) * self.totals[5]
@@ -146,27 +141,16 @@ class Registration:
     def __init__(self, arrays: Mapping[str, Floats]) -> None:
         parts = ("window", "moments", "totals", "offsets")
         self._search = Search(
-            **{
-                name: arrays[f"search_{name}"]
-                for name in ("window", "angles", "forth", "moved", "back")
-            }
+            **{name: arrays[f"search_{name}"] for name in ("window", "angles", "forth", "moved", "back")}
         )
         self._middle = Refinement(**{name: arrays[f"middle_{name}"] for name in parts})
         self._fine = Refinement(**{name: arrays[f"fine_{name}"] for name in parts})
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
         """Return the maps theta [N, 2, 3] of uint8 images [N, S, S, 3]."""
-        fine = [
-            _through(_grey(image, len(self._fine.window)), self._fine.window) for image in pixels
-        ]
-        middle = [
-            _through(_shrunk(image, len(self._middle.window)), self._middle.window)
-            for image in fine
-        ]
-        coarse = [
-            _through(_shrunk(image, len(self._search.window)), self._search.window)
-            for image in fine
-        ]
+        fine = [_through(_grey(image, len(self._fine.window)), self._fine.window) for image in pixels]
+        middle = [_through(_shrunk(image, len(self._middle.window)), self._middle.window) for image in fine]
+        coarse = [_through(_shrunk(image, len(self._search.window)), self._search.window) for image in fine]
         candidates = self._search.candidates(np.stack(coarse)).reshape(-1, 3)
         repeated = [image for image in middle for _ in range(_CANDIDATES)]
         refined, fits = self._middle(repeated, candidates, _MIDDLE_STEPS)

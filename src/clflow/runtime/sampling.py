@@ -48,17 +48,11 @@ def interpolated(image: Floats, x: Floats, y: Floats, border: int) -> Floats:
         np.clip(places + 1, 0, side - 1, dtype=np.float32)
         for places, side in zip((x, y), extended.shape[::-1], strict=True)
     )
-    left, top = (
-        np.minimum(places.astype(np.int64), side - 2)
-        for places, side in zip((x, y), extended.shape[::-1], strict=True)
-    )
+    left, top = (np.minimum(places.astype(np.int64), side - 2) for places, side in zip((x, y), extended.shape[::-1], strict=True))
     across, down, flat = x - left, y - top, extended.ravel()
     index = top * extended.shape[1] + left
     upper = flat[index] * (1 - across) + flat[index + 1] * across
-    lower = (
-        flat[index + extended.shape[1]] * (1 - across)
-        + flat[index + extended.shape[1] + 1] * across
-    )
+    lower = flat[index + extended.shape[1]] * (1 - across) + flat[index + extended.shape[1] + 1] * across
     return upper * (1 - down) + lower * down
 
 
