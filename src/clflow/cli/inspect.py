@@ -176,7 +176,36 @@ def info(package: Package) -> None:
     typer.echo(f"package {found.digest}")
 
 
+def export(
+    package: Package,
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    format: Annotated[
+        Literal["onnx", "openvino"], typer.Option(help="What will compute.")
+    ] = "onnx",
+    good: Annotated[
+        Path | None, typer.Option(help="More good images to compare the export by.")
+    ] = None,
+) -> None:
+    """Write a package as graphs that run without PyTorch, and how they compare with it."""
+    from clflow.export.package import PARITY, export_package
+
+    found = export_package(package, out, format, good)
+    typer.echo(
+        f"{found.images} images both ways: scores differ by up to {found.score_difference:.2g} "
+        f"(their spread is {found.score_spread:.3g}), maps by up to {found.map_difference:.2g}, "
+        f"{found.flipped} decision(s) differ"
+    )
+    typer.echo(f"wrote {out}: figures are in {out / PARITY}")
+
+
 def _predictor(package: Path, device: str | None) -> "Predictor":
+    """Return what a folder holds: an export is run by its engine, a package by PyTorch."""
+    from clflow.runtime.description import DESCRIPTION
+
+    if (package / DESCRIPTION).is_file():
+        from clflow import runtime
+
+        return runtime.load(package)
     from clflow.inspector.detector import load
 
     return load(package, device=device)

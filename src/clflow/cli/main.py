@@ -14,7 +14,13 @@ from clflow.version import package_version
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Anomaly detection results to believe."
 )
-for command in (inspect.fit, inspect.predict, inspect.calibrate, inspect.info):
+for command in (
+    inspect.fit,
+    inspect.predict,
+    inspect.calibrate,
+    inspect.info,
+    inspect.export,
+):
     app.command()(command)
 for name, group in (("study", study), ("data", data), ("synth", synth), ("track", track)):
     app.add_typer(group.app, name=name)

@@ -21,7 +21,7 @@ CONTENTS, CALIBRATION, REGION, BACKBONE = (
     "ignored.png",
     "backbone.safetensors",
 )
-CARD, HISTORY, SHIFT = "card.md", "history.csv", "shift.png"
+CARD, HISTORY, SHIFT, PROBES = "card.md", "history.csv", "shift.png", "probes.npz"
 
 # of what is written here; a reader knows its own and those before
 FORMAT = 1

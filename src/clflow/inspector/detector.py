@@ -1,21 +1,21 @@
 """The front door: a detector that is fitted on images, saved, loaded, and asked about new ones."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.data.given import Image, good_images, is_single, several
-from clflow.data.images import FileImages, ImageSource
+from clflow.data.given import Image, good_images
+from clflow.data.images import ArrayImages
 from clflow.decision.calibration import USUAL_RATE, Calibration, Rates
 from clflow.decision.card import write_card
-from clflow.decision.prediction import Judge, Prediction
+from clflow.decision.predicting import Predicting, Raw
 from clflow.decision.region_of_interest import RegionOfInterest
-from clflow.decision.sealing import CARD, SHIFT, seal
+from clflow.decision.sealing import CARD, PROBES, SHIFT, seal
 from clflow.detectors.protocol import Workspace
 from clflow.detectors.registry import Method, find_method
 from clflow.device import exact_repeats
@@ -24,9 +24,10 @@ from clflow.files import atomic_folder, write_text
 from clflow.inspector.fitting import names_of, split_good, training_material
 from clflow.inspector.loading import check_free, read_fitted
 from clflow.inspector.packaging import Fitted, write_files
-from clflow.inspector.scoring import held_out_scores, noted, score_all
+from clflow.inspector.probes import Probes, choose_probes, read_probes, write_probes
+from clflow.inspector.scoring import held_out_scores, noted
 from clflow.inspector.shift import draw_shift
-from clflow.progress import say
+from clflow.progress import say, silent
 from clflow.settings import list_problems, problems_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from clflow.detectors.protocol import Detector as Protocol
 
 
-class Detector:
+class Detector(Predicting):
     """An anomaly detector that learns from good images.
 
     Args:
@@ -50,6 +51,8 @@ class Detector:
         region_: what of an image counts, None for all.
         package_: the digest of the package that it was loaded from, None for none.
         detector_: what was fitted, as the method has it.
+        probes_: some held-out images and anomalies made of them, at the detector's input size:
+            an export is compared by them.
         history_: loss and its terms at the logged steps of training; empty where nothing is
             trained by steps, and for a loaded detector.
 
@@ -65,9 +68,7 @@ class Detector:
     clflow.errors.NotFittedError: this Detector is not fitted yet: fit it, or load a saved one
     """
 
-    calibration_: Calibration | None
-    region_: RegionOfInterest | None
-    package_: str | None
+    probes_: Probes
     detector_: "Protocol"
     history_: list[dict[str, float]]
 
@@ -141,6 +142,7 @@ class Detector:
             origin = noted(
                 names.dataset, names.category, split.train, split.held_out, material.shapes
             )
+            self.probes_ = choose_probes(split.held_out, material.held_out, chosen)
         calibration = None if scores is None else Calibration.from_dict(scores)
         _tell(calibration)
         self._take(detector, origin, calibration, region)
@@ -192,63 +194,6 @@ class Detector:
         _tell(self.calibration_)
         return self
 
-    @overload
-    def predict(self, images: str | os.PathLike[str], *, minimum_area: int = 1) -> Prediction: ...
-
-    @overload
-    def predict(
-        self, images: list[Any] | tuple[Any, ...], *, minimum_area: int = 1
-    ) -> list[Prediction]: ...
-
-    @overload
-    def predict(self, images: NDArray[Any], *, minimum_area: int = 1) -> Any: ...
-
-    def predict(
-        self, images: Image | Iterable[Image], *, minimum_area: int = 1
-    ) -> Prediction | list[Prediction]:
-        """Return the prediction of one image, or a list of those of several.
-
-        Args:
-            images: a path or an array [H, W] or [H, W, 3], uint8 or uint16; or a list of them.
-            minimum_area: regions of fewer pixels are left out.
-
-        Raises:
-            NotFittedError: the detector was neither fitted nor loaded.
-            DataError: an image cannot be read.
-        """
-        self._check_fitted()
-        found = list(self.predictions(several(images), minimum_area=minimum_area))
-        return found[0] if is_single(images) else found
-
-    def predictions(self, images: ImageSource, *, minimum_area: int = 1) -> Iterator[Prediction]:
-        """Yield the prediction of each image of a source, a batch in memory at a time.
-
-        Raises:
-            NotFittedError: the detector was neither fitted nor loaded.
-            DataError: an image cannot be read.
-        """
-        self._check_fitted()
-        sizes = tuple((width, height) for width, height, _ in self._origin["data"]["sizes"])
-        judge = Judge(self.calibration_, self.region_, sizes, minimum_area)
-        names = images.paths if isinstance(images, FileImages) else None
-        with exact_repeats():
-            scored = score_all(self.detector_, images, self.region_)
-            for index, (image, score, own) in enumerate(scored):
-                path = None if names is None else str(names[index])
-                yield judge.prediction(image, score, own, path)
-
-    def decision_function(self, images: Image | Iterable[Image]) -> NDArray[np.float64]:
-        """Return the raw scores [N] of images, as `predict` gives them; maps are not kept.
-
-        Raises:
-            NotFittedError: the detector was neither fitted nor loaded.
-            DataError: an image cannot be read.
-        """
-        self._check_fitted()
-        with exact_repeats():
-            scored = score_all(self.detector_, several(images), self.region_)
-            return np.array([score for _, score, _ in scored], np.float64)
-
     def save(self, folder: str | os.PathLike[str], *, backbone: bool = True) -> None:
         """Write a package into a folder, whole or not: safetensors and JSON, no pickle.
 
@@ -267,10 +212,21 @@ class Detector:
         check_free(path)
         with atomic_folder(path) as partial:
             contents = write_files(partial, self._fitted(), backbone=backbone)
+            if self.probes_:
+                write_probes(partial / PROBES, self.probes_)
             write_text(partial / CARD, write_card(contents, self.calibration_))
             if self.calibration_ is not None and self.calibration_.set_anew:
                 draw_shift(self.calibration_, partial / SHIFT)
             seal(partial, contents)
+
+    def _raw(self, images: Sequence[NDArray[np.uint8]]) -> Raw:
+        with exact_repeats(), silent():
+            found = self.detector_.score(ArrayImages(images))
+        return found.image_scores, found.anomaly_maps
+
+    @property
+    def _sizes(self) -> tuple[tuple[int, int], ...]:
+        return tuple((width, height) for width, height, _ in self._origin["data"]["sizes"])
 
     def _fitted(self) -> Fitted:
         return Fitted(
@@ -342,6 +298,8 @@ def load(folder: str | os.PathLike[str], *, device: "str | torch.device | None" 
     with exact_repeats():
         fitted, package = read_fitted(Path(folder), device)
     detector = Detector(fitted.method, fitted.settings, fitted.seed, device)
+    probes = package.folder / PROBES
+    detector.probes_ = read_probes(probes) if PROBES in package.contents["files"] else ()
     detector._take(
         fitted.detector, fitted.origin, package.calibration, package.region, package.digest
     )

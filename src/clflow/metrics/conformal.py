@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import betabinom
 
 from clflow.errors import DataError, SettingsError
 from clflow.metrics.inputs import image_scores
 
+# how far above a good score a threshold lies, in parts of the spread of these scores: the same image
+# scored by another engine differs by less, and is decided alike
+_GUARD = 1e-3
 # what a product of a rate and a count may miss a whole number by
 _ROUNDING = 1e-9
 
@@ -63,24 +65,27 @@ def false_alarm_rates(scores: ArrayLike, good: ArrayLike) -> NDArray[np.float64]
 def promise(good: ArrayLike, rate: float) -> Promise:
     """Return the lowest threshold whose false-alarm rate is promised to be at most `rate`.
 
-    Where the held-out good scores [n] are too few for it, this is their maximum, which promises
-    1 / (n + 1). "score > threshold" and "false-alarm rate <= promised rate" are one decision.
+    It lies just above one of the held-out good scores [n]: where they are too few for the rate,
+    above the highest, which promises 1 / (n + 1). What scores higher has a false-alarm rate of at
+    most the promised one.
 
     Raises:
         DataError: no good score, or one that is not finite.
         SettingsError: the rate is not between 0 and 1.
 
     >>> promise([1.0, 2.0, 3.0, 4.0], rate=0.4)
-    Promise(threshold=3.0, rate=0.4, asked=0.4, images=4)
+    Promise(threshold=3.003, rate=0.4, asked=0.4, images=4)
     >>> promise([1.0, 2.0, 3.0, 4.0], rate=0.05)
-    Promise(threshold=4.0, rate=0.2, asked=0.05, images=4)
+    Promise(threshold=4.003, rate=0.2, asked=0.05, images=4)
     """
     check_rate(rate)
     ranked = _ranked(good)
     count = len(ranked)
     # how many good scores may be as high as one that is called anomalous
     allowed = max(1, math.floor(rate * (count + 1) + _ROUNDING))
-    return Promise(float(ranked[count - min(allowed, count)]), allowed / (count + 1), rate, count)
+    highest_passed = ranked[count - min(allowed, count)]
+    threshold = highest_passed + _GUARD * (ranked[-1] - ranked[0])
+    return Promise(float(threshold), allowed / (count + 1), rate, count)
 
 
 def images_needed(rate: float) -> int:
@@ -109,6 +114,9 @@ def chance_of(alarms: int, tested: int, promised: Promise) -> float:
     """
     if not 0 <= alarms <= tested:
         raise DataError(f"{alarms} of {tested} good images: count 0 to all of them")
+    # scipy is needed to judge a promise, not to decide by it
+    from scipy.stats import betabinom
+
     higher = round(promised.rate * (promised.images + 1))
     return float(betabinom.sf(alarms - 1, tested, higher, promised.images + 1 - higher))
 
