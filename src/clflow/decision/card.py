@@ -52,7 +52,7 @@ def _made_from(contents: Mapping[str, Any]) -> Iterator[str]:
     if backbone:
         held = "in the package" if backbone["included"] else "not in the package"
         yield f"| backbone | {backbone['name']}, {held} |"
-    versions = ", ".join(f"{name} {value}" for name, value in contents["versions"].items())
+    versions = ", ".join(f"{name} {value}" for name, value in sorted(contents["versions"].items()))
     yield f"| clflow | {contents['clflow']} |"
     yield f"| versions | {versions} |"
     yield f"| digest of the training images | `{data['digest'][:16]}` |"
