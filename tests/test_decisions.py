@@ -204,7 +204,7 @@ def test_an_image_of_another_camera_is_flagged(size: tuple[int, int], said: tupl
     judge = Judge(sizes=((100, 50),))
     assert judge.remarks(image) == said
     image[:] = 7
-    assert judge.remarks(image)[-1] == "constant image, every pixel is 7"
+    assert judge.remarks(image)[-1] == "constant image, all its pixels are alike"
 
 
 def test_predictions_become_a_table() -> None:

@@ -137,8 +137,8 @@ class Judge:
         if self.sizes and not any(_alike((width, height), size) for size in self.sizes):
             trained = " and ".join(f"{w}x{h}" for w, h in self.sizes[:2])
             said.append(f"size {width}x{height}, trained on {trained}")
-        if not np.ptp(image):
-            said.append(f"constant image, every pixel is {int(image.flat[0])}")
+        if not np.ptp(image, axis=(0, 1)).any():
+            said.append("constant image, all its pixels are alike")
         return tuple(said)
 
 
