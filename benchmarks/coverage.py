@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 import typer
+from scipy.stats import ks_2samp
 
 from clflow.data.assessment import PrepareSettings
 from clflow.data.images import FileImages
@@ -36,6 +37,7 @@ from clflow.files import write_json
 from clflow.metrics.conformal import promise
 from clflow.metrics.image import image_metrics
 from clflow.settings import parse
+from clflow.statistics.delong import placements
 from clflow.statistics.proportion import proportion_interval
 from clflow.synthesis.fresh import fresh_anomalies
 from clflow.synthesis.settings import SynthesizeSettings
@@ -44,6 +46,8 @@ from clflow.synthesis.training_data import TrainingData
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
 FOLDS = 10
 METHODS = ("padim", "clflow")
+WAYS = ("split", "cross", "refit")
+KINDS = {"score": "images", "peak": "regions"}
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,33 @@ def cell(runs: Runs, way: str, kind: str, rate: float) -> str:
     return f"{alarms / tested:.3f} [{interval.low:.3f}, {interval.high:.3f}] ({promised:.3f}){mark}"
 
 
+def shift_table(runs: dict[str, Runs], ways: Sequence[str]) -> pd.DataFrame:
+    """Return how often a good test image scores above a calibrating one, and whether by chance.
+
+    One half where they are exchangeable. The p-value is Kolmogorov-Smirnov's, the median over
+    seeds.
+    """
+    rows = []
+    for category, own in runs.items():
+        row = {"Category": category}
+        for way in ways:
+            having = [run for run in own if way in run]
+            if having:
+                found = [_shift(run, way) for run in having]
+                above, p = np.mean([each[0] for each in found]), np.median([e[1] for e in found])
+                row[way] = f"{above:.2f} (p = {p:.3f})"
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("–")
+
+
+def _shift(run: dict[str, Any], way: str) -> tuple[float, float]:
+    held_out = np.array(run[way]["held_out"]["score"])
+    good = np.array(run[way]["test"]["score"])[~np.array(run["labels"], bool)]
+    labels = np.repeat([0, 1], [len(held_out), len(good)])
+    above = placements(labels, np.concatenate([held_out, good])).auroc
+    return above, float(ks_2samp(held_out, good).pvalue)
+
+
 def gain_table(runs: dict[str, Runs], ways: Sequence[str]) -> pd.DataFrame:
     """Return what each way costs in seconds, and detects at 5 %."""
     rows = []
@@ -238,12 +269,13 @@ def report(out: Path) -> None:
             category: [run for (m, c, _), run in found.items() if (m, c) == (method, category)]
             for category in categories
         }
-        for way in ("split", "cross", "refit"):
+        for way in WAYS:
             having = {c: [run for run in runs if way in run] for c, runs in own.items()}
             having = {c: runs for c, runs in having.items() if runs}
-            for kind in ("score", "peak") if having else ():
-                show(f"{method}, {way}, {kind}", rate_table(having, way, kind))
-        show(f"{method}, gain", gain_table(own, ("split", "cross")))
+            for kind, name in KINDS.items() if having else ():
+                show(f"{method}, {way}: {name}", rate_table(having, way, kind))
+        show(f"{method}, good test images above calibrating ones", shift_table(own, WAYS))
+        show(f"{method}, gain", gain_table(own, WAYS[:2]))
 
 
 def show(title: str, table: pd.DataFrame) -> None:

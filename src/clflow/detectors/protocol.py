@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -107,3 +107,23 @@ class Detector(Protocol):
         weights: Path | None = None,
     ) -> Self:
         """Read a fitted detector; `weights` are those of its backbone, None for the usual."""
+
+
+@runtime_checkable
+class CrossFitted(Protocol):
+    """A detector that can score the images it was fitted on as if they were new to it.
+
+    Their scores then set a threshold, and none needs to be held out for it. Each fold is scored by
+    statistics of the others, a part of the images: so its scores tend to be a little higher than a
+    new image's, and the threshold to keep a little more than its promise (docs/coverage.md).
+    """
+
+    def cross_fitted(
+        self, images: "ImageSource", folds: int = ..., workspace: Workspace = ...
+    ) -> Scores:
+        """Return raw scores [N] and maps [N, H, W] of the good images it was fitted on.
+
+        Raises:
+            NotFittedError: the detector was not fitted.
+            DataError: there are fewer images than folds.
+        """

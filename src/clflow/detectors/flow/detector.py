@@ -118,7 +118,8 @@ class FlowDetector(SavedDetector[FlowSettings]):
         )
         return self._scores(maps, found.theta)
 
-    @torch.inference_mode()
+    # not in inference mode, which is one thread's: statistics are fitted by several
+    @torch.no_grad()
     def cross_fitted(
         self, images: ImageSource, folds: int = 10, workspace: Workspace = NO_WORKSPACE
     ) -> Scores:

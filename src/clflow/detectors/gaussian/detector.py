@@ -114,7 +114,7 @@ class FydDetector(SavedDetector[FydSettings]):
         )
         return Scores(maps.amax((1, 2)).numpy(), maps.numpy())
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def cross_fitted(
         self, images: ImageSource, folds: int = 10, workspace: Workspace = NO_WORKSPACE
     ) -> Scores:
