@@ -255,3 +255,17 @@ def test_interrupted_run_leaves_the_old_target(
         extract_archive(archive, target)
     assert _content(target) == {"old": b""}
     assert _names(tmp_path) == ["archive", "data"]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_an_archive_of_more_than_is_allowed_is_refused(
+    tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    archive, total = write(tmp_path / "archive"), sum(map(len, FILES.values()))
+    extract_archive(archive, tmp_path / "data", max_entries=4, max_bytes=total)
+    before = _content(tmp_path / "data")
+    with pytest.raises(DownloadError, match="more entries than are allowed"):
+        extract_archive(archive, tmp_path / "data", max_entries=2)
+    with pytest.raises(DownloadError, match=r"more bytes, unpacked, than are allowed"):
+        extract_archive(archive, tmp_path / "data", max_bytes=total - 1)
+    assert _content(tmp_path / "data") == before

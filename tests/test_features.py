@@ -1,5 +1,6 @@
 """Features are computed once and found again by content."""
 
+import errno
 import os
 import shutil
 import time
@@ -20,7 +21,7 @@ from hypothesis.extra.numpy import arrays
 
 from clflow import files
 from clflow.data.images import ArrayImages, resize_image
-from clflow.errors import DataError
+from clflow.errors import DataError, StorageError
 from clflow.features import store as module
 from clflow.features.backbone import Backbone, build_backbone
 from clflow.features.registry import BackboneSettings, BackboneSpec
@@ -193,6 +194,47 @@ def test_an_entry_harmed_between_the_check_and_the_loading_is_computed_again(
     assert all(map(np.array_equal, fresh, again))
     monkeypatch.setattr(store, "_batches", lambda *_: pytest.fail("not repaired"))
     assert all(map(np.array_equal, fresh, store.features(IMAGES, "kept", tmp_path)))
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda entry: flip(entry / "level-01.npy"), id="flipped bit"),
+        pytest.param(lambda entry: flip(entry / "digests.json"), id="flipped digest"),
+        pytest.param(lambda entry: (entry / "digests.json").unlink(), id="no digests"),
+        pytest.param(lambda entry: (entry / "digests.json").write_text("[]"), id="other digests"),
+        pytest.param(lambda entry: (entry / "level-00.npy").unlink(), id="level removed"),
+        pytest.param(lambda entry: cut_short(entry), id="cut short"),
+    ],
+)
+def test_an_entry_that_is_not_what_was_written_is_computed_again(
+    store: FeatureStore, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    fresh = store.features(IMAGES, "cached", tmp_path)
+    fresh = [np.array(level) for level in fresh]
+    (entry,) = tmp_path.iterdir()
+    harm(entry)
+    assert all(map(np.array_equal, fresh, store.features(IMAGES, "again", tmp_path)))
+    assert all(map(np.array_equal, fresh, store.features(IMAGES, "kept", tmp_path)))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no such call")
+def test_a_full_disk_is_an_error_before_a_map_is_written(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        store.features(IMAGES, "features", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_entry_evicted_as_soon_as_it_is_stored_is_still_returned(

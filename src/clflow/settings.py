@@ -12,6 +12,8 @@ from ruamel.yaml.error import YAMLError
 from clflow.errors import SettingsError
 
 PARAMS = Path("params.yaml")
+# of a whole file, aliases written out
+_VALUES_ALLOWED = 100_000
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,7 +25,9 @@ def read_params(path: Path = PARAMS) -> dict[str, Any]:
         SettingsError: the file is missing or is not a YAML mapping.
     """
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = YAML(typ="safe", pure=True).load(text)
+        _check_expansion(values, path)
     except FileNotFoundError as error:
         message = f"no {path} here: run in the root of a clone of the repository"
         raise SettingsError(message) from error
@@ -31,9 +35,36 @@ def read_params(path: Path = PARAMS) -> dict[str, Any]:
         raise SettingsError(f"{path} cannot be read: {error.strerror}; check rights") from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise SettingsError(
+            f"{path} is nested too deeply: sections need no more than ten"
+        ) from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path} must hold sections such as study and train, not {values!r}")
     return values
+
+
+def _check_expansion(values: Any, path: Path) -> None:
+    """Refuse aliases that make a small file mean very much, or a value that holds itself."""
+    sizes: dict[int, int | None] = {}
+
+    def size(value: Any) -> int:
+        if not isinstance(value, dict | list):
+            return 1
+        known = sizes.get(id(value), 0)
+        if known is None:
+            raise SettingsError(f"{path}: an alias (*) means a value that holds it; write it out")
+        if not known:
+            sizes[id(value)] = None
+            items = value.values() if isinstance(value, dict) else value
+            known = sizes[id(value)] = 1 + sum(map(size, items))
+        return known
+
+    if (total := size(values)) > _VALUES_ALLOWED:
+        raise SettingsError(
+            f"{path} comes to {total:,} values, at most {_VALUES_ALLOWED:,} are allowed: "
+            "write fewer aliases (*)"
+        )
 
 
 def section(params: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -69,8 +100,19 @@ def problems_of(model: type[BaseModel], values: Mapping[str, Any], name: str = "
     try:
         model.model_validate(values)
     except ValidationError as error:
-        return [_describe(problem, model, name) for problem in error.errors()]
+        problems = error.errors()
+        return [
+            _describe(problem, model, name)
+            for problem in problems
+            if not _follows(problem["type"], problem["loc"], [one["loc"] for one in problems])
+        ]
     return []
+
+
+def _follows(kind: str, place: tuple[int | str, ...], places: list[tuple[int | str, ...]]) -> bool:
+    """Return whether a list is called too short only because of what is wrong with its items."""
+    inside = (other[: len(place)] == place for other in places if len(other) > len(place))
+    return kind == "too_short" and any(inside)
 
 
 def _describe(problem: Any, model: type[BaseModel], name: str) -> str:

@@ -49,10 +49,11 @@ def study_use(
 
 @app.command("check")
 def study_check() -> None:
-    """Check all of params.yaml and list everything that is wrong."""
+    """Check all of params.yaml and the files that it names, and list everything that is wrong."""
+    from clflow.pipeline.given_files import check_files
     from clflow.pipeline.params import load_params
 
-    load_params()
+    check_files(load_params())
     typer.echo("params.yaml is valid")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
@@ -110,4 +111,27 @@ def check_levels(name: str, levels: Sequence[int]) -> None:
     if absent := [level for level in levels if level not in range(depth)]:
         raise SettingsError(
             f"backbone {name!r} has no levels {absent}: allowed are 0 to {depth - 1}"
+        )
+
+
+def check_weight_file(path: Path) -> None:
+    """Refuse a path that leads to no file of weights; only its first bytes are read.
+
+    Raises:
+        SettingsError: see above.
+    """
+    allowed = "allowed are 'bundled', 'pretrained', 'random' or the path of a .safetensors or .pth"
+    if not path.is_file():
+        raise SettingsError(f"backbone weights {str(path)!r}: no such file; {allowed} file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(f"backbone weights {path} cannot be read: {reason}") from error
+    # archives of PyTorch, its older files, and safetensors: a length, then JSON
+    if not (start.startswith((b"PK\x03\x04", b"\x80")) or start[8:] == b"{"):
+        raise SettingsError(
+            f"backbone weights {path} cannot be read, the file is damaged or of another format; "
+            f"{allowed} file"
         )

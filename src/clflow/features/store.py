@@ -1,5 +1,6 @@
 """Backbone features of many images: computed once, kept by content."""
 
+import json
 import os
 import shutil
 import time
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 import cv2
@@ -20,12 +21,13 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 from clflow.data.images import ImageSource, fitted_size, resize_image
 from clflow.errors import DataError
 from clflow.features.backbone import Backbone
-from clflow.files import digest_of, shared_folder, source_digest
-from clflow.progress import track
+from clflow.files import digest_of, sha256_of, shared_folder, source_digest
+from clflow.progress import say, track
 
 Upsampling = Literal["nearest", "bilinear"]
 
 BATCH_SIZE = 16
+_DIGESTS = "digests.json"
 CACHE_BYTES = 20 * 2**30
 _READ_AHEAD = 8 * BATCH_SIZE
 # from here on a value is rounded to infinity
@@ -84,7 +86,7 @@ class FeatureStore:
         return [folder / f"level-{index:02d}.npy" for index in range(len(self.backbone.levels))]
 
     def _load(self, folder: Path) -> list[np.ndarray] | None:
-        """Return the maps of an entry, or None unless it is there and whole.
+        """Return the maps of an entry, or None unless it is there and as it was written.
 
         Maps that are loaded stay readable when another process removes their entry.
         """
@@ -93,11 +95,16 @@ class FeatureStore:
         except FileNotFoundError:
             return None
         try:
+            if _described(self._files(folder)) != json.loads((folder / _DIGESTS).read_bytes()):
+                raise ValueError("its files are not those that were written")
             return [np.load(path, mmap_mode="r") for path in self._files(folder)]
-        except (FileNotFoundError, EOFError, ValueError):
-            # removed just now by another process, or cut short by a crash
-            _remove(folder)
-            return None
+        except FileNotFoundError:
+            # removed just now by another process
+            pass
+        except (EOFError, ValueError, OSError) as error:
+            say(f"cached features in {folder} are damaged ({error}) and computed again")
+        _remove(folder)
+        return None
 
     def _store(self, folder: Path, images: ImageSource, label: str) -> list[np.ndarray]:
         """Compute the maps of an entry into its files, and return them."""
@@ -106,9 +113,12 @@ class FeatureStore:
             files = iter(self._files(partial))
 
             def new_file(shape: tuple[int, ...], dtype: type) -> np.ndarray:
-                return np.lib.format.open_memmap(next(files), "w+", dtype, shape)
+                return _reserved(next(files), shape, dtype)
 
             filled = self._fill(new_file, images, label)
+            for level in filled:
+                cast(np.memmap, level).flush()
+            _seal(partial, self._files(partial))
         for level in filled:
             level.flags.writeable = False
         # another process may evict the entry at once: what was written stays readable
@@ -169,6 +179,32 @@ class FeatureStore:
         """Height and width of the maps of a square image."""
         blank = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device)
         return [(level.shape[2], level.shape[3]) for level in self.backbone(blank)]
+
+
+def _reserved(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Return a new file as an array, its room on the disk taken at once.
+
+    Without, a disk that fills up later would kill the process as it writes to the mapped file.
+    """
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    # macOS has no such call
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _described(files: Sequence[Path]) -> dict[str, list[Any]]:
+    """Return size and SHA-256 of each file by its name."""
+    return {path.name: [path.stat().st_size, sha256_of(path)] for path in files}
+
+
+def _seal(folder: Path, files: Sequence[Path]) -> None:
+    """Write what an entry's files are beside them, and bring all to the disk."""
+    (folder / _DIGESTS).write_text(json.dumps(_described(files)))
+    for path in (*files, folder / _DIGESTS):
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def _stacked(batch: list[tuple[int, np.ndarray]]) -> tuple[list[int], Tensor]:

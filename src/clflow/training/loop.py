@@ -142,7 +142,10 @@ def _resume(
 ) -> tuple[int, History]:
     if course.checkpoint is None or not course.checkpoint.is_file():
         return 0, []
-    finished, history = load_checkpoint(course.checkpoint, model, optimizer)
+    found = load_checkpoint(course.checkpoint, model, optimizer)
+    if found is None:
+        return 0, []
+    finished, history = found
     if course.scheduler is not None:
         # without gradients a no-op, which the scheduler wants to see before its own first step
         optimizer.step()
