@@ -237,7 +237,10 @@ def test_videos_are_read_frame_by_frame(video: Path, tmp_path: Path) -> None:
     found = rows.read()
     assert [Path(row["path"]).name for row in found] == [f"line.avi#00000{n}" for n in range(3)]
     assert [round(row["score"] / 10) for row in found] == [1, 9, 20]
-    assert found[0]["remarks"] == "size 64x48, trained on 8x8; constant image, all its pixels are alike"
+    assert (
+        found[0]["remarks"]
+        == "size 64x48, trained on 8x8; constant image, all its pixels are alike"
+    )
 
 
 def test_a_video_that_ends_early_is_said(video: Path, tmp_path: Path) -> None:

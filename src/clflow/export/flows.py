@@ -21,58 +21,79 @@ class EnergyGraph(nn.Module):
     def __init__(self, density: LevelDensity, kind: str) -> None:
         super().__init__()
         self.kind = kind
+        self.channels = density.flow.channels
         self.flow = flow_graph(deepcopy(density.flow).cpu().eval())
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return the score of normalised features [N, C, H, W]."""
-        latent, log_determinant = self.flow(features.flatten(2), features.shape[2:])
-        z2 = 0.5 * latent.square().mean(1)
+    def forward(self, features: Tensor, size: torch.Size) -> Tensor:
+        """Return the score of normalised features [N, C, H W] of maps of a size (H, W)."""
+        latent, log_determinant = self.flow(features, size)
+        z2 = latent.square().mean(latent.dim() - 2) / 2
         score = z2
         if self.kind == "exp":
             score = -torch.exp(-z2)
         elif self.kind == "log_likelihood":
-            score = z2 - log_determinant / latent.shape[1]
-        return score.unflatten(1, features.shape[2:])
+            score = z2 - log_determinant / self.channels
+        return score.reshape(-1, *size)
 
 
 def flow_graph(flow: Flow2d) -> nn.Module:
-    """Return what maps features [N, C, L] and (H, W) to latent [N, C, L] and log-determinants."""
+    """Return what maps features [N, C, L] of a size (H, W) to latent and log-determinants."""
     return PointwiseGraph(flow) if flow.pointwise else BlocksGraph(flow)
 
 
 class PointwiseGraph(nn.Module):
-    """What `PointwiseFlow` computes; channels stay where they lie, for only squares are needed."""
+    """What `PointwiseFlow` computes, of all locations of all images side by side.
+
+    Channels are not brought back into their order: only sums over them are wanted.
+    """
 
     def __init__(self, flow: Flow2d) -> None:
         super().__init__()
         fast = PointwiseFlow(list(flow.blocks))  # type: ignore[arg-type]
         self.log_determinant = fast.log_determinant
-        self.steps = nn.ModuleList(StepGraph(step) for step in fast.steps)
+        self.steps = nn.ModuleList()
+        # which channel lies where: a step leaves those that it read before those that it changed
+        order = torch.arange(flow.channels)
+        for step in fast.steps:
+            self.steps.append(StepGraph(step, torch.argsort(order)))
+            order = torch.cat([step.passive, step.active])
         self.gain: Tensor
         self.offset: Tensor
-        self.register_buffer("gain", fast.gain)
-        self.register_buffer("offset", fast.offset)
+        self.register_buffer("gain", fast.gain[order])
+        self.register_buffer("offset", fast.offset[order])
 
     def forward(self, features: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
-        """Return the latent, its channels in another order, and the log-determinant [N, L]."""
+        """Return the latent [C, N L], its channels in another order, and the log-det. [N L]."""
+        columns = features.permute(1, 0, 2).flatten(1)
         total: Tensor | float = self.log_determinant
         for step in self.steps:
-            features, log_scale = step(features)
+            columns, log_scale = step(columns)
             total = total + log_scale
-        return features * self.gain + self.offset, total
+        return columns * self.gain + self.offset, torch.as_tensor(total)
 
 
 class StepGraph(nn.Module):
-    """One block on features that still wait for the affine maps of earlier blocks."""
+    """One block on features that still wait for the affine maps of earlier blocks.
 
-    def __init__(self, step: Step) -> None:
+    Args:
+        place: where each channel lies [C].
+    """
+
+    passive: Tensor
+    active: Tensor
+    first: Tensor
+    first_bias: Tensor
+    last: Tensor
+    last_bias: Tensor
+    log_gain: Tensor
+    offset: Tensor
+
+    def __init__(self, step: Step, place: Tensor) -> None:
         super().__init__()
         self.clamp = step.clamp
         for name, value in (
-            ("passive", step.passive),
-            ("active", step.active),
-            # where each channel of passive and active, one after the other, belongs
-            ("places", torch.argsort(torch.cat([step.passive, step.active]))),
+            ("passive", place[step.passive]),
+            ("active", place[step.active]),
             ("first", step.first[0]),
             ("first_bias", step.first[1]),
             ("last", step.last[0]),
@@ -83,20 +104,19 @@ class StepGraph(nn.Module):
             self.register_buffer(name, value)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Return the features [N, C, L] changed, and the sum of the log-scales [N, L]."""
-        passive = features.index_select(1, self.passive)
-        hidden = (self.first @ passive + self.first_bias).relu()
-        scale, shift = (self.last @ hidden + self.last_bias).chunk(2, 1)
+        """Return the features [C, M], those that were read first, and the sum of log-scales [M]."""
+        passive = features.index_select(0, self.passive)
+        hidden = torch.addmm(self.first_bias, self.first, passive).relu()
+        scale, shift = torch.addmm(self.last_bias, self.last, hidden).chunk(2)
         gain, total = self._gain(scale)
-        active = features.index_select(1, self.active) + self.offset
-        changed = torch.cat([passive, shift + active * gain], 1)
-        return changed.index_select(1, self.places), total
+        active = features.index_select(0, self.active) + self.offset
+        return torch.cat([passive, shift + active * gain]), total
 
     def _gain(self, scale: Tensor) -> tuple[Tensor, Tensor | float]:
         if not self.clamp:
             return self.log_gain.exp(), 0.0
         bounded = scale.sigmoid()
-        total = 2 * self.clamp * bounded.sum(1) - self.clamp * scale.shape[1]
+        total = 2 * self.clamp * bounded.sum(0) - self.clamp * scale.shape[0]
         return (2 * self.clamp * bounded + (self.log_gain - self.clamp)).exp(), total
 
 

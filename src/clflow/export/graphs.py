@@ -6,9 +6,9 @@ from clflow.alignment.image_alignment import ImageAlignment
 from clflow.detectors.flow.detector import FlowDetector
 from clflow.detectors.gaussian.detector import FydDetector
 from clflow.export.flows import EnergyGraph
-from clflow.export.levels import Levels, on_one_grid
+from clflow.export.levels import Levels, on_one_grid, rounded_to_half
 from clflow.export.maps import Drawn, Scored
-from clflow.export.whitening import DistanceGraph, NormalizationGraph
+from clflow.export.whitening import DistanceGraph, normalization_graph
 
 
 def active_alignment(detector: FlowDetector | FydDetector) -> ImageAlignment | None:
@@ -26,7 +26,7 @@ class FlowGraph(nn.Module):
         self.grid, self.upsampling = settings.grid, settings.upsampling
         self.levels = Levels(detector.store)
         self.normalizations = nn.ModuleList(
-            NormalizationGraph(fitted)  # type: ignore[arg-type]
+            normalization_graph(fitted)  # type: ignore[arg-type]
             for fitted in detector.normalizations_
         )
         self.energies = nn.ModuleList(
@@ -41,7 +41,7 @@ class FlowGraph(nn.Module):
         """Return scores [N] and maps [N, S, S] of uint8 pixels [N, H, W, 3]; see `Scored`."""
         levels = on_one_grid(self.levels(pixels), self.grid, self.upsampling)
         scores = [
-            energy(normalization(level))
+            energy(normalization(level), level.shape[2:])
             for level, normalization, energy in zip(
                 levels, self.normalizations, self.energies, strict=True
             )
@@ -73,6 +73,6 @@ class GaussianGraph(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return scores [N] and maps [N, S, S] of uint8 pixels [N, S, S, 3]; see `Scored`."""
         (features,) = on_one_grid(self.levels(pixels), self.grid)
-        kept = features.index_select(1, self.channels).half().float()
+        kept = rounded_to_half(features.index_select(1, self.channels))
         distances = self.distances(kept)
         return self.scored(self.drawn(distances if self.scored.registered else [distances]))

@@ -1,6 +1,5 @@
 """The fixed normalisation of features in the form a graph runs fastest: constants, few products."""
 
-import torch
 from torch import Tensor, nn
 
 from clflow.detectors.flow.normalization import Normalization
@@ -14,8 +13,15 @@ from clflow.detectors.whitening import (
 )
 
 
+def normalization_graph(fitted: Normalization) -> nn.Module:
+    """Return what maps features [N, C, H, W] to normalised ones [N, C, H W]."""
+    if isinstance(fitted.whitening, LowRankWhitening):
+        return LowRankGraph(fitted, fitted.whitening)
+    return NormalizationGraph(fitted)
+
+
 class NormalizationGraph(nn.Module):
-    """x -> W (x - mean) / scale of a fitted `Normalization`."""
+    """x -> W (x - mean) / scale, W for all locations, by block of them, or the identity."""
 
     def __init__(self, fitted: Normalization) -> None:
         super().__init__()
@@ -23,21 +29,17 @@ class NormalizationGraph(nn.Module):
         self.scale: Tensor
         self.register_buffer("mean", fitted.mean.cpu().clone())
         self.register_buffer("scale", fitted.scale.cpu().clone()[:, None])
-        self.whitening = whitening_graph(fitted.whitening)
+        self.whitening: nn.Module = nn.Identity()
+        if isinstance(fitted.whitening, GlobalWhitening):
+            self.whitening = GlobalGraph(fitted.whitening)
+        elif isinstance(fitted.whitening, BlockWhitening):
+            self.whitening = BlockGraph(fitted.whitening)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return normalised features [N, C, H, W]."""
+        """Return normalised features [N, C, H W]."""
         residual = (features.flatten(2) - self.mean) / self.scale
-        return self.whitening(residual.reshape(features.shape))
-
-
-def whitening_graph(fitted: nn.Module | None) -> nn.Module:
-    """Return what whitens residuals [N, C, H, W] as a fitted whitening does."""
-    if isinstance(fitted, LowRankWhitening):
-        return LowRankGraph(fitted)
-    if isinstance(fitted, BlockWhitening):
-        return BlockGraph(fitted)
-    return GlobalGraph(fitted) if isinstance(fitted, GlobalWhitening) else nn.Identity()
+        white: Tensor = self.whitening(residual.reshape(features.shape))
+        return white.flatten(2)
 
 
 class DistanceGraph(nn.Module):
@@ -88,24 +90,32 @@ class BlockGraph(nn.Module):
 
 
 class LowRankGraph(nn.Module):
-    """One factor for all, then a few directions at each location: x -> c x + V ((d - c) * V'x)."""
+    """One factor for all locations, then a few directions at each: x -> c x + V ((d - c) * V'x).
 
-    def __init__(self, fitted: LowRankWhitening) -> None:
+    Mean and scale are part of the factor's product, one pass over memory less each.
+    """
+
+    def __init__(self, fitted: Normalization, whitening: LowRankWhitening) -> None:
         super().__init__()
-        self.shared = GlobalGraph(fitted.shared)
+        factor = whitening.shared.factor.matrices()[0].cpu() / fitted.scale.cpu()
+        places = len(whitening.directions)
+        mean = (factor.double() @ fitted.mean.cpu().double()).float().expand(-1, places)
+        self.factor: Tensor
+        self.mean: Tensor
         self.directions: Tensor
         self.gains: Tensor
         self.rest: Tensor
+        self.register_buffer("factor", factor.T.contiguous())
+        self.register_buffer("mean", mean.T[:, None].contiguous())
         # half the bytes in the file; the engine makes them single once, when it loads
-        self.register_buffer("directions", fitted.directions.cpu().clone())
-        self.register_buffer("gains", fitted.gains.mT.cpu().clone())
-        self.register_buffer("rest", fitted.rest.cpu().clone())
+        self.register_buffer("directions", whitening.directions.cpu().clone())
+        self.register_buffer("gains", whitening.gains.mT.cpu().clone())
+        self.register_buffer("rest", whitening.rest.cpu().clone())
 
-    def forward(self, residual: Tensor) -> Tensor:
-        """Return whitened residuals [N, C, H, W]."""
-        # [N, C, L] to [L, N, C]
-        rows = self.shared(residual).flatten(2).permute(2, 0, 1)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return normalised features [N, C, H W]."""
+        # rows of locations [L, N, C]: a location's directions are read for all images at once
+        rows = features.flatten(2).permute(2, 0, 1) @ self.factor - self.mean
         directions = self.directions.float()
         along = self.gains * (rows @ directions)
-        white = self.rest * rows + along @ directions.mT
-        return white.permute(1, 2, 0).reshape(residual.shape)
+        return (self.rest * rows + along @ directions.mT).permute(1, 2, 0)

@@ -18,10 +18,10 @@ from clflow.data.images import fitted_size
 from clflow.detectors.flow.detector import FlowDetector
 from clflow.detectors.gaussian.detector import FydDetector
 from clflow.detectors.protocol import Detector
+from clflow.detectors.scoring import drawing_operator
 from clflow.errors import NotFittedError, SettingsError
 from clflow.export.graphs import FlowGraph, GaussianGraph, active_alignment
 from clflow.export.registration import registration_arrays
-from clflow.detectors.scoring import drawing_operator
 from clflow.files import atomic_folder
 from clflow.runtime.description import ARRAYS, ENGINES, Description, EngineName, size_name
 from clflow.version import package_version
@@ -66,9 +66,13 @@ def export_detector(
         for height, width in sizes:
             name = size_name(height, width)
             graphs[name] = f"detector-{name}{_SUFFIXES[engine]}"
-            _write(graph, torch.zeros(_TRACED, height, width, 3, dtype=torch.uint8), partial / graphs[name])
+            _write(
+                graph,
+                torch.zeros(_TRACED, height, width, 3, dtype=torch.uint8),
+                partial / graphs[name],
+            )
         if registered:
-            np.savez(partial / ARRAYS, **_arrays(detector))
+            np.savez(partial / ARRAYS, allow_pickle=False, **_arrays(detector))
         _description(detector, engine, graphs).write(partial)
     return folder
 
@@ -148,9 +152,7 @@ def _arrays(detector: Exportable) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _description(
-    detector: Exportable, engine: EngineName, graphs: dict[str, str]
-) -> Description:
+def _description(detector: Exportable, engine: EngineName, graphs: dict[str, str]) -> Description:
     alignment = active_alignment(detector)
     flow = isinstance(detector, FlowDetector)
     return Description(

@@ -33,6 +33,7 @@ class Flow2d(nn.Module):
         self, channels: int, settings: CouplingSettings, generator: torch.Generator
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.blocks = nn.ModuleList(
             _block(channels, settings.kernels[step % len(settings.kernels)], settings, generator)
             for step in range(settings.steps)

@@ -108,7 +108,7 @@ class Engine:
         maps = np.stack([restored(found, each, size) for found, each in pairs])
         if "smoothing" in self._arrays:
             smoothing = self._arrays["smoothing"]
-            maps = smoothing @ maps @ smoothing.T
+            maps = np.matmul(smoothing @ maps, smoothing.T, dtype=np.float32)
         return _image_scores(maps, self.description.top_fraction), maps
 
     def _session(self, height: int, width: int) -> Session:

@@ -1,13 +1,13 @@
 """Rigid registration of images with numpy and OpenCV: the poses that `clflow.alignment` finds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.runtime.sampling import sampled
+from clflow.runtime.sampling import centres, sampled
 
 Floats = NDArray[np.float32]
 
@@ -42,14 +42,15 @@ class Search:
         return np.concatenate([self.angles[turns][..., None], shifts[rows, turns]], 2)
 
     def _correlated(self, images: Floats) -> tuple[Floats, Floats]:
-        """Return the best correlation over shifts [N, K], and that shift in half sides [N, K, 2]."""
+        """Return the best correlation over shifts [N, K] and that shift in half sides [N, K, 2]."""
         count, size, reach = len(images), len(self.window), self.back.shape[1]
         # real parts of all images, then imaginary parts [Q, 2 N, S]
         spectra = (images @ self.forth).reshape(count, size, 2, -1)
         stacked = spectra.transpose(3, 2, 0, 1).reshape(-1, 2 * count, size)
         products = (stacked @ self.moved).reshape(len(stacked), 2, count, 2, -1)
-        surface = products.transpose(2, 4, 1, 3, 0).reshape(-1, len(self.back)) @ self.back
-        best, place = _peaks(surface.reshape(count, len(self.angles), reach, reach))
+        parts = products.transpose(2, 4, 1, 3, 0).reshape(-1, len(self.back))
+        surfaces = np.matmul(parts, self.back, dtype=np.float32)
+        best, place = _peaks(surfaces.reshape(count, len(self.angles), reach, reach))
         return best, (place - np.float32(reach // 2)) * np.float32(2 / size)
 
 
@@ -78,24 +79,20 @@ def _vertex(left: Floats, middle: Floats, right: Floats) -> Floats:
     return np.clip(np.float32(0.5) * (left - right) / bent, -0.5, 0.5)
 
 
-@dataclass(frozen=True, eq=False)
 class Refinement:
     """Brings poses closer to a template by steps of a fixed descent.
 
-    Attributes:
+    Args:
         window: what images are seen through [S, S].
         moments, totals, offsets: constants of `clflow.alignment.registration.Refinement`.
     """
 
-    window: Floats
-    moments: Floats
-    totals: Floats
-    offsets: Floats
-    axis: Floats = field(init=False)
-
-    def __post_init__(self) -> None:
-        size = len(self.window)
-        object.__setattr__(self, "axis", (np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1)
+    def __init__(self, window: Floats, moments: Floats, totals: Floats, offsets: Floats) -> None:
+        self.window = window
+        self.moments = moments
+        self.totals = totals
+        self.offsets = offsets
+        self._axis = centres(len(window))
 
     def __call__(self, images: list[Floats], poses: Floats, steps: int) -> tuple[Floats, Floats]:
         """Return the poses [M, 3] of images [S, S] brought closer, and their correlations [M]."""
@@ -108,7 +105,12 @@ class Refinement:
         """Return sums of the images seen through poses, windowed and of unit norm [M, 4]."""
         maps = similarity(poses)
         pairs = zip(images, maps, strict=True)
-        seen = np.stack([sampled(image, theta, self.axis, cv2.BORDER_CONSTANT).ravel() for image, theta in pairs])
+        seen = np.stack(
+            [
+                sampled(image, theta, self._axis, cv2.BORDER_CONSTANT).ravel()
+                for image, theta in pairs
+            ]
+        )
         sums, power = seen @ self.moments, np.square(seen) @ self.moments[:, 5]
         mean = sums[:, 4:5] / self.totals[4]
         norm = power[:, None] - 2 * mean * sums[:, 5:6] + np.square(mean) * self.totals[5]
@@ -141,16 +143,27 @@ class Registration:
     def __init__(self, arrays: Mapping[str, Floats]) -> None:
         parts = ("window", "moments", "totals", "offsets")
         self._search = Search(
-            **{name: arrays[f"search_{name}"] for name in ("window", "angles", "forth", "moved", "back")}
+            **{
+                name: arrays[f"search_{name}"]
+                for name in ("window", "angles", "forth", "moved", "back")
+            }
         )
         self._middle = Refinement(**{name: arrays[f"middle_{name}"] for name in parts})
         self._fine = Refinement(**{name: arrays[f"fine_{name}"] for name in parts})
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
         """Return the maps theta [N, 2, 3] of uint8 images [N, S, S, 3]."""
-        fine = [_through(_grey(image, len(self._fine.window)), self._fine.window) for image in pixels]
-        middle = [_through(_shrunk(image, len(self._middle.window)), self._middle.window) for image in fine]
-        coarse = [_through(_shrunk(image, len(self._search.window)), self._search.window) for image in fine]
+        fine = [
+            _through(_grey(image, len(self._fine.window)), self._fine.window) for image in pixels
+        ]
+        middle = [
+            _through(_shrunk(image, len(self._middle.window)), self._middle.window)
+            for image in fine
+        ]
+        coarse = [
+            _through(_shrunk(image, len(self._search.window)), self._search.window)
+            for image in fine
+        ]
         candidates = self._search.candidates(np.stack(coarse)).reshape(-1, 3)
         repeated = [image for image in middle for _ in range(_CANDIDATES)]
         refined, fits = self._middle(repeated, candidates, _MIDDLE_STEPS)

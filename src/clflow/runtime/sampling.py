@@ -19,41 +19,56 @@ def sampled(image: Floats, theta: Floats, axis: Floats, border: int) -> Floats:
         border: OpenCV's BORDER_CONSTANT, which is zero, or BORDER_REPLICATE.
     """
     height, width = image.shape
-    x = _along(theta[0], axis, width)
-    y = _along(theta[1], axis, height)
-    if exact_remap():
-        return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=border))
-    return interpolated(image, x, y, border)
+    x = along(theta[0], axis, width)
+    y = along(theta[1], axis, height)
+    return (remapped if exact_remap() else interpolated)(image, x, y, border)
 
 
 def restored(image: Floats, theta: Floats, size: int) -> Floats:
-    """Return a map [H, W] seen through the inverse of theta [2, 3], borders extended [size, size]."""
-    axis = (np.arange(size, dtype=np.float32) + 0.5) * np.float32(2 / size) - 1
+    """Return a map [H, W] seen through the inverse of theta [2, 3], [size, size].
+
+    Borders are extended.
+    """
     linear = np.linalg.inv(theta[:, :2].astype(np.float64))
     back = np.column_stack([linear, -linear @ theta[:, 2]]).astype(np.float32)
-    return sampled(image, back, axis, cv2.BORDER_REPLICATE)
+    return sampled(image, back, centres(size), cv2.BORDER_REPLICATE)
 
 
-def _along(row: Floats, axis: Floats, size: int) -> Floats:
+def centres(size: int) -> Floats:
+    """Return the centres of the cells of a side, in half sides [size]."""
+    return ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
+
+
+def along(row: Floats, axis: Floats, size: int) -> Floats:
     """Return a coordinate of each place in pixels [S, S]."""
     half = np.float32(size / 2)
     down = (row[1] * axis + row[2] + 1) * half - np.float32(0.5)
     return down[:, None] + row[0] * axis * half
 
 
-def interpolated(image: Floats, x: Floats, y: Floats, border: int) -> Floats:
+def remapped(image: Floats, x: Floats, y: Floats, border: int) -> Floats:
     """Return an image [H, W] at places [S, S] in pixels."""
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=border))
+
+
+def interpolated(image: Floats, x: Floats, y: Floats, border: int) -> Floats:
+    """Return an image [H, W] at places [S, S] in pixels, as `cv2.remap` of OpenCV 5 does."""
     extended = cv2.copyMakeBorder(image, 1, 1, 1, 1, border)
-    x, y = (
-        np.clip(places + 1, 0, side - 1, dtype=np.float32)
-        for places, side in zip((x, y), extended.shape[::-1], strict=True)
-    )
-    left, top = (np.minimum(places.astype(np.int64), side - 2) for places, side in zip((x, y), extended.shape[::-1], strict=True))
-    across, down, flat = x - left, y - top, extended.ravel()
-    index = top * extended.shape[1] + left
+    height, width = extended.shape
+    left, across = _split(x + 1, width)
+    top, down = _split(y + 1, height)
+    flat, index = extended.ravel(), top * width + left
     upper = flat[index] * (1 - across) + flat[index + 1] * across
-    lower = flat[index + extended.shape[1]] * (1 - across) + flat[index + extended.shape[1] + 1] * across
-    return upper * (1 - down) + lower * down
+    lower = flat[index + width] * (1 - across) + flat[index + width + 1] * across
+    found: Floats = upper * (1 - down) + lower * down
+    return found
+
+
+def _split(places: Floats, size: int) -> tuple[NDArray[np.int64], Floats]:
+    """Return the lower of the two cells around each place, and how far it is from there."""
+    inside = np.clip(places, 0, size - 1)
+    low = np.minimum(inside.astype(np.int64), size - 2)
+    return low, (inside - low).astype(np.float32)
 
 
 @cache

@@ -53,9 +53,7 @@ def _onnx(path: Path, threads: int | None) -> Session:
     options.log_severity_level = 3
     if threads is not None:
         options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(pixels: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
         found: Sequence[NDArray[np.float32]] = session.run(None, {"pixels": pixels})
