@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from clflow.errors import DataError, SettingsError
 from clflow.metrics.inputs import image_scores
 
-# how far above a good score a threshold lies, in parts of the spread of these scores: the same image
-# scored by another engine differs by less, and is decided alike
+# how far above a good score a threshold lies, in parts of the spread of these scores: the same
+# image scored by another engine differs by less, and is decided alike
 _GUARD = 1e-3
 # what a product of a rate and a count may miss a whole number by
 _ROUNDING = 1e-9
