@@ -38,6 +38,7 @@ def main(method: str, category: str) -> None:
             held_out=image_files(root, manifest.validation),
             anomalies=validation_anomalies(bank),
             shapes=tuple((record.height, record.width) for record in manifest.train),
+            reading=manifest.train[0].how(),
         )
         models = StudyPaths(study.name).models(method, category)
         seconds = train_seeds(run, material, study.seeds, models)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import clflow
 from clflow.cli.main import main
 from clflow.data.images import ImageSource, write_png
+from clflow.data.reading import AS_USUAL
 from clflow.decision.calibration import Calibration, Rates
 from clflow.decision.inputs import Item, Passed, find_items
 from clflow.decision.pictures import Pictures
@@ -39,6 +40,7 @@ class Mean(Predicting):
     def __init__(self) -> None:
         self.calibration_ = Calibration.of(np.arange(99.0), np.arange(99.0), Rates(0.05, 0.2))
         self.region_ = None
+        self.reading_ = AS_USUAL
         self.package_ = "0" * 64
 
     def _check_fitted(self) -> None:
@@ -201,7 +203,7 @@ def bad_files(folder: Path) -> dict[str, str]:
     for name, (content, _) in contents.items():
         (folder / name).write_bytes(content)
     cv2.imwrite(str(folder / "nan.tiff"), np.full((8, 8), np.nan, np.float32))
-    return {name: said for name, (_, said) in contents.items()} | {"nan.tiff": "float32"}
+    return {name: said for name, (_, said) in contents.items()} | {"nan.tiff": "NaN"}
 
 
 def test_files_that_are_no_images_are_rows_with_their_errors(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from flow_cases import grain
 
 import clflow
+from clflow.data.images import to_rgb8
 from clflow.decision.package import read_package
 from clflow.decision.sealing import BACKBONE, CALIBRATION, CARD, CONTENTS, PROBES, seal
 from clflow.errors import DataError, SettingsError
@@ -204,3 +206,16 @@ def test_few_images_leave_enough_to_learn_from(count: int, held_out: int) -> Non
     assert (0 if found is None else len(found.scores)) == held_out
     prediction = detector.predict(GOOD[-1])
     assert (prediction.decision is None) == (held_out == 0)
+
+
+def test_twelve_bits_in_sixteen_are_read_as_such_ever_after(tmp_path: Path) -> None:
+    deep = [image.astype(np.uint16) * 16 for image in GOOD]
+    detector = clflow.fit(deep, method="padim", **SMALL)
+    detector.save(tmp_path / "deep")
+    loaded = clflow.load(tmp_path / "deep")
+    assert loaded.reading_.white == 4095
+    found = loaded.predict(deep[:3])
+    expected = loaded.predict([to_rgb8(image, 4095) for image in deep[:3]])
+    assert [each.score for each in found] == [each.score for each in expected]
+    cv2.imwrite(str(tmp_path / "deep.png"), deep[0][..., ::-1])
+    assert loaded.predict(tmp_path / "deep.png").score == found[0].score

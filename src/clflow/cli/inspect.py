@@ -75,6 +75,9 @@ def predict(
         Literal["npy", "tiff"] | None, typer.Option(help="Write maps of raw scores, float32.")
     ] = None,
     minimum_area: Annotated[int, typer.Option(min=1, help="Of a region, in pixels.")] = 1,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="An image of more is refused before it is decoded.")
+    ] = 100_000_000,
     batch: Annotated[int, typer.Option(min=1, help="How many images are scored at once.")] = 16,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it was cut off.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
@@ -84,7 +87,7 @@ def predict(
     device: Device = None,
 ) -> None:
     """Inspect images and write a row for each: score, false-alarm rate, decision, regions."""
-    from clflow.decision.inputs import Passed, find_items
+    from clflow.decision.inputs import How, Passed, find_items
     from clflow.decision.pictures import Pictures
     from clflow.decision.stream import Run, inspect, results_file
 
@@ -98,7 +101,8 @@ def predict(
     pictures.check(predictor.calibration_)
     run = Run(predictor, pictures, batch, fail_fast, minimum_area)
     passed = Passed()
-    items = find_items(inputs, sys.stdin, passed)
+    how = How(predictor.reading_, max_pixels)
+    items = find_items(inputs, sys.stdin, passed, how)
     try:
         tally = inspect(run, items, rows, resume=resume)
     except KeyboardInterrupt:

@@ -55,6 +55,16 @@ def find_depth(findings: Sequence[Finding], settings: PrepareSettings) -> Depth:
     return Depth(white, notes=(note,))
 
 
+def white_of_16_bits(peak: float) -> float | None:
+    """Return which value is white in 16-bit pixels up to `peak`, None for the usual one.
+
+    >>> white_of_16_bits(4000.0), white_of_16_bits(60000.0)
+    (4095.0, None)
+    """
+    white = next(white for white in _FLOAT_WHITES[1:] if peak <= white)
+    return None if white == _WHOLE_RANGE else white
+
+
 _SET_WHITE = "say which value is white with prepare.white"
 
 

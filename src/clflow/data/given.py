@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.data.images import ArrayImages, FileImages, ImageSource, is_image, read_image, to_rgb8
+from clflow.data.reading import AS_USUAL, Reading
 from clflow.data.records import entries
 from clflow.errors import DataError
 
@@ -31,8 +32,10 @@ def is_single(images: object) -> bool:
     return isinstance(images, str | os.PathLike)
 
 
-def several(images: Image | Iterable[Image]) -> ImageSource:
+def several(images: Image | Iterable[Image], reading: Reading = AS_USUAL) -> ImageSource:
     """Return images as detectors take them: one, or as many as are given.
+
+    `reading` says what is white in images of more than 8 bits.
 
     Raises:
         DataError: one is of no kind that is allowed, or its file is missing.
@@ -44,12 +47,20 @@ def several(images: Image | Iterable[Image]) -> ImageSource:
     else:
         raise DataError(f"{type(images).__name__} is no image and no list of images: {_ALLOWED}")
     if all(isinstance(item, str | os.PathLike) for item in items):
-        return FileImages(tuple(_file(Path(item)) for item in items))
-    return ArrayImages([_pixels(item, place) for place, item in enumerate(items)])
+        return FileImages(
+            tuple(_file(Path(item)) for item in items), _readings(reading, len(items))
+        )
+    return ArrayImages([_pixels(item, place, reading) for place, item in enumerate(items)])
 
 
-def good_images(images: str | os.PathLike[str] | Iterable[Image]) -> ImageSource:
-    """Return good images to learn from: those of a folder, or those of a list.
+def _readings(reading: Reading, count: int) -> tuple[Reading, ...]:
+    return () if reading == AS_USUAL else (reading,) * count
+
+
+def good_images(
+    images: str | os.PathLike[str] | Iterable[Image], reading: Reading = AS_USUAL
+) -> ImageSource:
+    """Return good images to learn from: those of a folder, or those of a list; see `several`.
 
     Of a folder the first of `good/`, `train/good/` and the folder itself that holds images is
     taken, in the order of their names.
@@ -57,7 +68,10 @@ def good_images(images: str | os.PathLike[str] | Iterable[Image]) -> ImageSource
     Raises:
         DataError: there are fewer than two, or one is of no kind that is allowed.
     """
-    found = _folder(Path(images)) if isinstance(images, str | os.PathLike) else several(images)
+    if isinstance(images, str | os.PathLike):
+        found: ImageSource = _folder(Path(images), reading)
+    else:
+        found = several(images, reading)
     if is_single(images) and not isinstance(found, FileImages):
         raise DataError("a single image is not enough to learn from: give a folder or a list")
     if len(found) < 2:
@@ -65,14 +79,14 @@ def good_images(images: str | os.PathLike[str] | Iterable[Image]) -> ImageSource
     return found
 
 
-def _folder(folder: Path) -> FileImages:
+def _folder(folder: Path, reading: Reading) -> FileImages:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {what}: give a folder of good images, or a list of images")
     for place in GOOD_PLACES:
         paths = tuple(path for path in entries(folder / place) if is_image(path) and path.is_file())
         if paths:
-            return FileImages(paths)
+            return FileImages(paths, _readings(reading, len(paths)))
     places = ", ".join(f"{folder / place}" for place in GOOD_PLACES)
     raise DataError(
         f"no image in {places}: put good images (PNG, JPEG, BMP, TIFF) into one of them"
@@ -87,13 +101,13 @@ def _file(path: Path) -> Path:
     return path
 
 
-def _pixels(item: object, place: int) -> NDArray[np.uint8]:
+def _pixels(item: object, place: int, reading: Reading) -> NDArray[np.uint8]:
     if isinstance(item, str | os.PathLike):
-        return read_image(_file(Path(item)))
+        return read_image(_file(Path(item)), reading)
     if not isinstance(item, np.ndarray):
         raise DataError(f"image {place} is a {type(item).__name__}: {_ALLOWED}")
     if item.dtype not in (np.uint8, np.uint16):
         raise DataError(f"image {place} has {item.dtype} pixels: {_ALLOWED}; convert it")
     if not (item.ndim == 2 or (item.ndim == 3 and item.shape[2] == 3)) or 0 in item.shape:
         raise DataError(f"image {place} has the shape {list(item.shape)}: {_ALLOWED}")
-    return np.ascontiguousarray(to_rgb8(item))
+    return np.ascontiguousarray(to_rgb8(item, reading.white))

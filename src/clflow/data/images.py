@@ -72,7 +72,8 @@ def header_of(path: Path, content: bytes, max_pixels: int | None = MAX_PIXELS) -
     if max_pixels is not None and count > max_pixels:
         raise DataError(
             f"image {path} is {header.width} x {header.height} = {count:,} pixels, more than the "
-            f"{max_pixels:,} that are allowed: cut or shrink it, or raise prepare.max_pixels"
+            f"{max_pixels:,} that are allowed: cut or shrink it, or raise prepare.max_pixels "
+            "(of `clflow predict`: --max-pixels)"
         )
     return header
 
@@ -183,6 +184,8 @@ def read_image(
         DataError: the file is missing, empty, damaged, too large or of another depth.
     """
     pixels = read_stored(path, upright=reading.upright, max_pixels=max_pixels)
+    if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
+        raise DataError(f"image {path} has pixels that are NaN or infinite; restore or remove it")
     if pixels.dtype == np.float32 and reading.white is None:
         raise DataError(
             f"image {path} has float32 pixels, of which no one says what is white: allowed are 8 "

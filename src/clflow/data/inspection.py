@@ -1,6 +1,6 @@
 """One pass over the files of a category: what each of them is and what is wrong with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from clflow.data.layouts import find_images, find_layout
 from clflow.data.masks import GivenMask, judge, read_given_mask
 from clflow.data.preparation import PrepareSettings
 from clflow.data.reading import Reading
-from clflow.data.records import Found
+from clflow.data.records import GOOD, TRAIN, Found
 from clflow.errors import DataError
 from clflow.progress import track
 
@@ -116,6 +116,15 @@ def inspect_category(
     listed = layout in ("table", "visa")
     unread = tuple(unread_files(root, folder, images, listed))
     return Inspection(category, findings, unread, chosen.masks)
+
+
+def inspect_files(paths: Sequence[Path], settings: PrepareSettings) -> tuple[Finding, ...]:
+    """Read files once that are all good images of one category, of no layout."""
+    found = [Found(path, None, GOOD, 0, TRAIN) for path in paths]
+    budget = _Budget(settings.max_pixels)
+    with ThreadPoolExecutor(_READERS) as pool:
+        inspected = pool.map(partial(_inspect_image, Path(), settings, budget), found)
+        return tuple(track(inspected, "reading good images", len(found)))
 
 
 class _Budget:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.data.images import is_image, read_image
+from clflow.data.images import MAX_PIXELS, is_image, read_image
+from clflow.data.reading import AS_USUAL, Reading
 from clflow.errors import DataError
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
@@ -44,8 +45,24 @@ class Passed:
         self.count += 1
 
 
+@dataclass(frozen=True)
+class How:
+    """How files are read.
+
+    Attributes:
+        reading: what is white in images of more than 8 bits.
+        max_pixels: an image of more is not decoded.
+    """
+
+    reading: Reading = AS_USUAL
+    max_pixels: int = MAX_PIXELS
+
+
 def find_items(
-    inputs: Iterable[str], lines: Iterable[str] = (), passed: Passed | None = None
+    inputs: Iterable[str],
+    lines: Iterable[str] = (),
+    passed: Passed | None = None,
+    how: How | None = None,
 ) -> Iterator[Item]:
     """Yield the images that inputs stand for, in the order given; folders by name, all levels.
 
@@ -53,31 +70,34 @@ def find_items(
         inputs: files, folders, patterns with `*`, `?` or `[`, videos, or `-` for `lines`.
         lines: names of files, one a line.
         passed: counts what folders hold beside images and videos.
+        how: files are read.
     """
+    how, passed = how or How(), passed or Passed()
     for text in inputs:
         if text == LISTED:
             names = (line.rstrip("\r\n") for line in lines)
-            yield from find_items((name for name in names if name and name != LISTED), (), passed)
+            listed = (name for name in names if name and name != LISTED)
+            yield from find_items(listed, (), passed, how)
         else:
-            yield from _items_of(text, passed or Passed())
+            yield from _items_of(text, passed, how)
 
 
-def _items_of(text: str, passed: Passed) -> Iterator[Item]:
+def _items_of(text: str, passed: Passed, how: How) -> Iterator[Item]:
     path = Path(text)
     if path.is_dir():
-        yield from _in_folder(path, passed)
+        yield from _in_folder(path, passed, how)
     elif not path.exists() and any(sign in text for sign in "*?["):
         # patterns may be absolute, which those of `Path.glob` may not
         found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207
         if not found:
             yield Item(text, partial(_refuse, f"no file matches {text!r}: check the pattern"))
         for name in found:
-            yield from _items_of(name, passed)
+            yield from _items_of(name, passed, how)
     else:
-        yield from _of_file(path)
+        yield from _of_file(path, how)
 
 
-def _in_folder(folder: Path, passed: Passed) -> Iterator[Item]:
+def _in_folder(folder: Path, passed: Passed, how: How) -> Iterator[Item]:
     found = False
     for parent, folders, names in os.walk(folder):
         # in place: this is where `walk` goes next
@@ -86,7 +106,7 @@ def _in_folder(folder: Path, passed: Passed) -> Iterator[Item]:
             path = Path(parent, name)
             if is_image(path) or is_video(path):
                 found = True
-                yield from _of_file(path)
+                yield from _of_file(path, how)
             else:
                 passed.note(path)
     if not found:
@@ -94,11 +114,15 @@ def _in_folder(folder: Path, passed: Passed) -> Iterator[Item]:
         yield Item(_shown(folder), partial(_refuse, reason))
 
 
-def _of_file(path: Path) -> Iterator[Item]:
+def _of_file(path: Path, how: How) -> Iterator[Item]:
     if is_video(path) and path.is_file():
         yield from _frames(path)
     else:
-        yield Item(_shown(path), partial(read_image, path))
+        yield Item(_shown(path), partial(_read, path, how))
+
+
+def _read(path: Path, how: How) -> NDArray[np.uint8]:
+    return read_image(path, how.reading, how.max_pixels)
 
 
 def is_video(path: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clflow.data.reading import Reading, parse_reading
 from clflow.decision.calibration import Calibration
 from clflow.decision.region_of_interest import RegionOfInterest
 from clflow.decision.sealing import BACKBONE, CALIBRATION, CONTENTS, FORMAT, REGION, contents_digest
@@ -45,6 +46,11 @@ class Package:
         return tuple((int(w), int(h)) for w, h, _ in self.contents["data"]["sizes"])
 
     @property
+    def reading(self) -> Reading:
+        """How files are read: what is white in images of more than 8 bits."""
+        return parse_reading(str(self.contents["data"]["reading"]))
+
+    @property
     def weights(self) -> Path | None:
         """The backbone's weights, None where the package does not hold them."""
         path = self.folder / BACKBONE
@@ -72,7 +78,7 @@ def read_package(folder: Path) -> Package:
             calibration = Calibration.from_dict(values)
         region = _read_region(folder, contents)
         package = Package(folder, contents, calibration, region)
-        _ = package.sizes
+        _ = package.sizes, package.reading
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"package {folder} is malformed ({_short(error)}); {_REMEDY}") from error
     return package

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clflow.data.given import Image, is_single, several
 from clflow.data.images import FileImages, ImageSource
+from clflow.data.reading import Reading
 from clflow.decision.calibration import Calibration
 from clflow.decision.prediction import Judge, Prediction
 from clflow.decision.region_of_interest import RegionOfInterest
@@ -29,11 +30,13 @@ class Predicting(ABC):
         calibration_: thresholds from good images, None without any.
         region_: what of an image counts, None for all.
         package_: the digest of the package, None for what was not loaded from one.
+        reading_: how files are read: what is white in images of more than 8 bits.
     """
 
     calibration_: Calibration | None
     region_: RegionOfInterest | None
     package_: str | None
+    reading_: Reading
 
     @abstractmethod
     def _check_fitted(self) -> None:
@@ -73,7 +76,7 @@ class Predicting(ABC):
             DataError: an image cannot be read.
         """
         self._check_fitted()
-        found = list(self.predictions(several(images), minimum_area=minimum_area))
+        found = list(self.predictions(several(images, self.reading_), minimum_area=minimum_area))
         return found[0] if is_single(images) else found
 
     def predictions(self, images: ImageSource, *, minimum_area: int = 1) -> Iterator[Prediction]:
@@ -98,7 +101,9 @@ class Predicting(ABC):
             DataError: an image cannot be read.
         """
         self._check_fitted()
-        return np.array([score for _, score, _ in self._scored(several(images))], np.float64)
+        return np.array(
+            [score for _, score, _ in self._scored(several(images, self.reading_))], np.float64
+        )
 
     def _scored(self, images: ImageSource) -> Iterator[tuple[Pixels, float, NDArray[np.float32]]]:
         """Yield image, raw score and map [S, S] of each image, a batch in memory at a time."""

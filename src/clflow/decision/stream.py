@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.data.images import ArrayImages, ImageSource
+from clflow.data.reading import Reading
 from clflow.decision.calibration import DECISIONS, Calibration
 from clflow.decision.inputs import Item
 from clflow.decision.pictures import Pictures
@@ -34,6 +35,10 @@ class Predictor(Protocol):
     @property
     def package_(self) -> str | None:
         """The digest of the package."""
+
+    @property
+    def reading_(self) -> Reading:
+        """How files are read."""
 
     def predictions(self, images: ImageSource, *, minimum_area: int = 1) -> Iterator[Prediction]:
         """Yield the prediction of each image."""

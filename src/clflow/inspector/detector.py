@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clflow.data.given import Image, good_images
 from clflow.data.images import ArrayImages
+from clflow.data.reading import parse_reading
 from clflow.decision.calibration import USUAL_RATE, Calibration, Rates
 from clflow.decision.card import write_card
 from clflow.decision.predicting import Predicting, Raw
@@ -21,7 +22,7 @@ from clflow.detectors.registry import Method, find_method
 from clflow.device import exact_repeats
 from clflow.errors import NotFittedError, SettingsError
 from clflow.files import atomic_folder, write_text
-from clflow.inspector.fitting import names_of, split_good, training_material
+from clflow.inspector.fitting import find_reading, names_of, split_good, training_material
 from clflow.inspector.loading import check_free, read_fitted
 from clflow.inspector.packaging import Fitted, write_files
 from clflow.inspector.probes import Probes, choose_probes, read_probes, write_probes
@@ -126,7 +127,9 @@ class Detector(Predicting):
         """
         import torch
 
-        good, names = good_images(images), names_of(images, dataset, category)
+        given = images if isinstance(images, str | os.PathLike) else list(images)
+        reading = find_reading(given)
+        good, names = good_images(given, reading), names_of(given, dataset, category)
         rates = Rates(image=false_alarm_rate, review=review_rate)
         region = RegionOfInterest.read(ignore, border)
         method = find_method(self.method)
@@ -140,7 +143,7 @@ class Detector(Predicting):
                 detector, split.held_out, region, material.held_out, asdict(rates)
             )
             origin = noted(
-                names.dataset, names.category, split.train, split.held_out, material.shapes
+                names.dataset, names.category, split.train, split.held_out, material.shapes, reading
             )
             self.probes_ = choose_probes(split.held_out, material.held_out, chosen)
         calibration = None if scores is None else Calibration.from_dict(scores)
@@ -180,7 +183,8 @@ class Detector(Predicting):
             region=old.region if region_rate is None else region_rate,
         )
         with exact_repeats():
-            found = held_out_scores(self.detector_, good_images(images), self.region_)
+            good = good_images(images, self.reading_)
+            found = held_out_scores(self.detector_, good, self.region_)
         assert found is not None  # there are good images
         self.calibration_ = Calibration.of(
             found["scores"],
@@ -249,6 +253,7 @@ class Detector(Predicting):
     ) -> None:
         self.detector_, self._origin = detector, origin
         self.calibration_, self.region_, self.package_ = calibration, region, package
+        self.reading_ = parse_reading(origin["data"]["reading"])
         self.history_ = detector.history_
 
     def _check_fitted(self) -> None:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clflow.data.given import GOOD_PLACES
+import numpy as np
+
+from clflow.data.depth import find_depth, white_of_16_bits
+from clflow.data.given import GOOD_PLACES, good_images
 from clflow.data.images import ArrayImages, FileImages, ImageSource
+from clflow.data.inspection import inspect_files
 from clflow.data.manifest import draw_contents
 from clflow.data.preparation import PrepareSettings
+from clflow.data.reading import AS_USUAL, Reading
 from clflow.decision.region_of_interest import RegionOfInterest, seen
 from clflow.errors import DataError
 from clflow.progress import say
@@ -62,6 +67,33 @@ def _some(images: ImageSource, places: Sequence[int]) -> ImageSource:
         paths = tuple(images.paths[place] for place in places)
         return FileImages(paths, readings, images.max_pixels)
     return ArrayImages([images[place] for place in places])
+
+
+def find_reading(images: object) -> Reading:
+    """Return how good images are read: which value is white in those of more than 8 bits.
+
+    Cameras of 10 or 12 bits leave most of 16 bits empty: without this, few grey levels are left.
+
+    Raises:
+        DataError: the images have several depths, or one cannot be read.
+    """
+    if isinstance(images, Sequence) and not isinstance(images, str):
+        arrays = [one for one in images if isinstance(one, np.ndarray)]
+        if arrays:
+            peaks = [float(one.max()) for one in arrays if one.dtype == np.uint16 and one.size]
+            return Reading(white_of_16_bits(max(peaks)) if peaks else None)
+    source = good_images(images)  # type: ignore[arg-type]
+    if not isinstance(source, FileImages):
+        return AS_USUAL
+    settings = PrepareSettings()
+    findings = inspect_files(source.paths, settings)
+    depth = find_depth(findings, settings)
+    if problems := [*(one.problem for one in findings if one.problem), *depth.problems]:
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{more}")
+    for note in depth.notes:
+        say(note)
+    return Reading(depth.white)
 
 
 def names_of(images: object, dataset: str | None = None, category: str | None = None) -> Named:

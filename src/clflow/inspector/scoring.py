@@ -5,6 +5,7 @@ when rules of decisions change.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from platform import python_version
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.data.images import ArrayImages, ImageSource
+from clflow.data.reading import AS_USUAL, Reading
 from clflow.decision.region_of_interest import RegionOfInterest, own_map, seen
 from clflow.decision.sealing import USUAL_RATES, described, sizes_of
 from clflow.files import digest_of
@@ -78,8 +80,12 @@ def noted(
     train: ImageSource,
     held_out: ImageSource,
     shapes: Sequence[tuple[int, int]],
+    reading: Reading = AS_USUAL,
 ) -> dict[str, Any]:
-    """Return what a package says of where it comes from; `shapes` (H, W) are of the training."""
+    """Return what a package says of where it comes from.
+
+    `shapes` (H, W) are of the training, `reading` is how its files were read.
+    """
     return {
         "category": category,
         "dataset": dataset,
@@ -87,6 +93,7 @@ def noted(
             "train": len(train),
             "held_out": len(held_out),
             "sizes": sizes_of(shapes),
+            "reading": str(replace(reading, mask="auto")),
             "digest": digest_of(list(train.digests)),
             "held_out_digest": digest_of(list(held_out.digests)),
         },

@@ -18,6 +18,7 @@ import torch
 
 from clflow.alignment.sheet import write_sheet
 from clflow.data.images import ArrayImages, ImageSource
+from clflow.data.reading import AS_USUAL, Reading
 from clflow.decision.sealing import HISTORY
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.detectors.registry import Method
@@ -84,12 +85,14 @@ class Material:
         held_out: good images that are not learned from.
         anomalies: synthetic ones made of them.
         shapes: height and width of each good image that is learned from.
+        reading: how the files of the category are read.
     """
 
     data: TrainingData
     held_out: ImageSource = NO_IMAGES
     anomalies: ImageSource = NO_IMAGES
     shapes: tuple[tuple[int, int], ...] = ()
+    reading: Reading = AS_USUAL
 
 
 def train_seeds(run: Run, material: Material, seeds: Sequence[int], out: Path) -> dict[int, float]:
@@ -157,7 +160,7 @@ def _fitted(run: Run, detector: Detector, seed: int, material: Material) -> Fitt
         method=run.method.name,
         seed=seed,
         settings=run.settings,
-        origin=noted(run.dataset, run.category, good, held_out, material.shapes),
+        origin=noted(run.dataset, run.category, good, held_out, material.shapes, material.reading),
         calibration=held_out_scores(detector, held_out, anomalies=material.anomalies),
     )
 

@@ -26,6 +26,7 @@ class Detector(Predicting):
         self.calibration_ = self._package.calibration
         self.region_ = self._package.region
         self.package_ = self._package.digest
+        self.reading_ = self._package.reading
 
     def __repr__(self) -> str:
         return f"Detector({str(self.engine.folder)!r}, threads={self.engine.threads!r})"
