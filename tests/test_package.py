@@ -218,4 +218,5 @@ def test_twelve_bits_in_sixteen_are_read_as_such_ever_after(tmp_path: Path) -> N
     expected = loaded.predict([to_rgb8(image, 4095) for image in deep[:3]])
     assert [each.score for each in found] == [each.score for each in expected]
     cv2.imwrite(str(tmp_path / "deep.png"), deep[0][..., ::-1])
-    assert loaded.predict(tmp_path / "deep.png").score == found[0].score
+    # of another batch, so up to rounding
+    assert loaded.predict(tmp_path / "deep.png").score == pytest.approx(found[0].score, rel=1e-5)
