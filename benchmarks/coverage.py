@@ -7,7 +7,8 @@ held-out images as well as what the detector draws.
 
 - split: a tenth of the good images is held out, and sets the threshold of a detector of the rest.
 - cross: the detector learns from all of them; each sets the threshold by a score of statistics
-  that have not seen it (`cross_fitted`).
+  that have not seen it: `cross_fitted` of PaDiM, and for a flow, the one that was trained on all,
+  after the normalisation of the other folds.
 - refit: the same by whole detectors, each fitted without a fold (`--refits`).
 """
 
@@ -16,6 +17,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,16 +29,21 @@ import torch
 import typer
 from scipy.stats import ks_2samp
 
+from clflow.alignment.posed import posed
 from clflow.data.assessment import PrepareSettings
 from clflow.data.images import FileImages
 from clflow.data.manifest import build_manifest
 from clflow.data.records import Record
+from clflow.detectors.flow.dataset import fit_normalizations, gather
 from clflow.detectors.folds import split
-from clflow.detectors.protocol import Scores
+from clflow.detectors.protocol import CrossFitted, Scores
 from clflow.detectors.registry import find_method
 from clflow.files import write_json
 from clflow.metrics.conformal import promise
 from clflow.metrics.image import image_metrics
+from clflow.report.coverage import COLUMNS, Coverage, alarm_curve, draw_coverage
+from clflow.report.curves import RateCurve, Rates, mean_curve
+from clflow.report.style import save
 from clflow.settings import parse
 from clflow.statistics.delong import placements
 from clflow.statistics.proportion import proportion_interval
@@ -48,6 +56,9 @@ FOLDS = 10
 METHODS = ("padim", "clflow")
 WAYS = ("split", "cross", "refit")
 KINDS = {"score": "images", "peak": "regions"}
+
+Runs = list[dict[str, Any]]
+Found = dict[tuple[str, str, int], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ def measured(place: Place, refits: int) -> dict[str, Any]:
     with timed(found, "cross", "fit"):
         detector = fitted(place, good)
     with timed(found, "cross", "calibrate"):
-        held_out = detector.cross_fitted(files(place, good), FOLDS)
+        held_out = cross_fitted(detector, files(place, good))
     found["cross"] |= {"held_out": numbers(held_out), "test": numbers(detector.score(test))}
     if refits:
         with timed(found, "refit", "calibrate"):
@@ -122,15 +133,32 @@ def fitted(place: Place, records: Sequence[Record]) -> Any:
         return detector.fit(data, generator)
 
 
+def cross_fitted(detector: Any, images: FileImages) -> Scores:
+    """Return scores of the good images of a training by statistics that have not seen them."""
+    if isinstance(detector, CrossFitted):
+        return detector.cross_fitted(images, FOLDS)
+    settings, whole = detector.settings, detector.normalizations_
+    found = posed(detector.alignment_, images, settings.image_size, "good images to align")
+    good = gather(detector.store.features(found.images, "features", None), settings)
+    scores, peaks = np.empty(len(images), np.float32), np.empty(len(images), np.float32)
+    for others, rows in split(len(images), FOLDS, detector.seed_):
+        fitted_on = fit_normalizations([level[others] for level in good], settings)
+        detector.normalizations_ = torch.nn.ModuleList(fitted_on)
+        own = detector.score(FileImages(tuple(images.paths[index] for index in rows.tolist())))
+        scores[rows.numpy()] = own.image_scores
+        peaks[rows.numpy()] = own.anomaly_maps.max((1, 2))
+    detector.normalizations_ = whole
+    return Scores(scores, peaks[:, None, None])
+
+
 def refitted(place: Place, records: Sequence[Record], folds: int) -> Scores:
     """Return scores of good images, each by a whole detector that has not seen its fold."""
-    images, maps = np.empty(len(records), np.float32), {}
+    images, peaks = np.empty(len(records), np.float32), np.empty(len(records), np.float32)
     for others, rows in split(len(records), folds, place.seed):
         detector = fitted(place, [records[index] for index in others.tolist()])
         scores = detector.score(files(place, [records[index] for index in rows.tolist()]))
         images[rows.numpy()] = scores.image_scores
-        maps |= dict(zip(rows.tolist(), scores.anomaly_maps.max((1, 2)), strict=True))
-    peaks = np.array([maps[index] for index in range(len(records))])
+        peaks[rows.numpy()] = scores.anomaly_maps.max((1, 2))
     return Scores(images, peaks[:, None, None])
 
 
@@ -170,7 +198,7 @@ def counted(found: dict[str, Any], way: str, kind: str, rate: float) -> Counted:
     )
 
 
-def read(out: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
+def read(out: Path) -> Found:
     """Return everything that was measured, by method, category and seed."""
     found = {}
     for path in sorted(out.glob("*/*/seed-*.json")):
@@ -179,7 +207,20 @@ def read(out: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
     return found
 
 
-Runs = list[dict[str, Any]]
+def categories_of(found: Found, method: str) -> list[str]:
+    """Return the categories that a method was measured on."""
+    return list(dict.fromkeys(category for own, category, _ in found if own == method))
+
+
+def runs_of(found: Found, method: str, category: str) -> Runs:
+    """Return what was measured, by seed."""
+    return [run for (own, place, _), run in found.items() if (own, place) == (method, category)]
+
+
+def calibrating_and_good(run: dict[str, Any], way: str) -> tuple[Rates, Rates]:
+    """Return the scores that set the threshold, and those of good test images."""
+    good = ~np.array(run["labels"], bool)
+    return np.array(run[way]["held_out"]["score"]), np.array(run[way]["test"]["score"])[good]
 
 
 def rate_table(runs: dict[str, Runs], way: str, kind: str) -> pd.DataFrame:
@@ -230,8 +271,7 @@ def shift_table(runs: dict[str, Runs], ways: Sequence[str]) -> pd.DataFrame:
 
 
 def _shift(run: dict[str, Any], way: str) -> tuple[float, float]:
-    held_out = np.array(run[way]["held_out"]["score"])
-    good = np.array(run[way]["test"]["score"])[~np.array(run["labels"], bool)]
+    held_out, good = calibrating_and_good(run, way)
     labels = np.repeat([0, 1], [len(held_out), len(good)])
     above = placements(labels, np.concatenate([held_out, good])).auroc
     return above, float(ks_2samp(held_out, good).pvalue)
@@ -245,7 +285,7 @@ def gain_table(runs: dict[str, Runs], ways: Sequence[str]) -> pd.DataFrame:
         for way in ways:
             at = [counted(run, way, "score", 0.05) for run in own]
             aurocs = [
-                image_metrics(run["labels"], run[way]["test"]["score"])["image_auroc"]
+                image_metrics(run["labels"], run[way]["test"]["score"])["image_auroc"] or np.nan
                 for run in own
             ]
             fprs = [each.alarms / each.tested for each in at]
@@ -260,14 +300,31 @@ def gain_table(runs: dict[str, Runs], ways: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def figure(out: Path, path: Path) -> None:
+    """Draw the coverage of every method and way at 5 %, and at every rate, as SVG."""
+    rows: list[list[object]] = []
+    curves: dict[str, tuple[RateCurve, ...]] = {}
+    for method, way in product(METHODS, WAYS[:2]):
+        for category in categories_of(read(out), method):
+            runs = runs_of(read(out), method, category)
+            every = [counted(run, way, "score", 0.05) for run in runs]
+            alarms, tested = np.mean([each.alarms for each in every]), every[0].tested
+            interval = proportion_interval(float(alarms), tested)
+            promised = float(np.mean([each.rate for each in every]))
+            name = f"{method}, {way}"
+            rows.append([category, name, promised, alarms / tested, interval.low, interval.high])
+            own = mean_curve([alarm_curve(*calibrating_and_good(run, way)) for run in runs])
+            curves[name] = (*curves.get(name, ()), own)
+    points = pd.DataFrame(rows, columns=list(COLUMNS))
+    save(partial(draw_coverage, Coverage(points, curves)), path, ("svg",))
+
+
 def report(out: Path) -> None:
     """Print the tables of what was measured."""
     found = read(out)
     for method in dict.fromkeys(method for method, _, _ in found):
-        categories = dict.fromkeys(c for m, c, _ in found if m == method)
         own = {
-            category: [run for (m, c, _), run in found.items() if (m, c) == (method, category)]
-            for category in categories
+            category: runs_of(found, method, category) for category in categories_of(found, method)
         }
         for way in WAYS:
             having = {c: [run for run in runs if way in run] for c, runs in own.items()}
@@ -291,8 +348,9 @@ def main(
     seed: Annotated[list[int] | None, typer.Option()] = None,
     refits: int = 0,
     only_report: Annotated[bool, typer.Option("--report")] = False,
+    draw: Path | None = None,
 ) -> None:
-    """Measure what is missing in `out`, then print the tables."""
+    """Measure what is missing in `out`, print the tables, and draw the figure where asked to."""
     cv2.setNumThreads(1)
     wanted = places(data, category or (), method or METHODS, seed or (0, 1, 2))
     for place in () if only_report else wanted:
@@ -301,6 +359,8 @@ def main(
             write_json(path, measured(place, refits))
             print(f"{path}: done", flush=True)
     report(out)
+    if draw is not None:
+        figure(out, draw)
 
 
 if __name__ == "__main__":

@@ -114,8 +114,8 @@ class CrossFitted(Protocol):
     """A detector that can score the images it was fitted on as if they were new to it.
 
     Their scores then set a threshold, and none needs to be held out for it. Each fold is scored by
-    statistics of the others, a part of the images: so its scores tend to be a little higher than a
-    new image's, and the threshold to keep a little more than its promise (docs/coverage.md).
+    all that was learned from the others. A detector that trains a network has no such scores:
+    images it was trained on stay known to it, however they are normalised (docs/coverage.md).
     """
 
     def cross_fitted(
@@ -126,4 +126,5 @@ class CrossFitted(Protocol):
         Raises:
             NotFittedError: the detector was not fitted.
             DataError: there are fewer images than folds.
+            SettingsError: a part of it was trained on the images.
         """

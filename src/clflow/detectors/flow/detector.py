@@ -23,7 +23,6 @@ from clflow.detectors.flow.density import LevelDensity
 from clflow.detectors.flow.normalization import Normalization
 from clflow.detectors.flow.settings import FlowSettings
 from clflow.detectors.flow.training import train
-from clflow.detectors.folds import split
 from clflow.detectors.protocol import NO_WORKSPACE, Scores, Workspace
 from clflow.detectors.scoring import anomaly_maps, image_scores
 from clflow.errors import DataError
@@ -109,50 +108,19 @@ class FlowDetector(SavedDetector[FlowSettings]):
         features = self.store.features(found.images, "features to score", workspace.features)
         maps = torch.cat(
             [
-                self._maps(
-                    fused(features, slice(start, start + BATCH_SIZE), self.settings),
-                    self.normalizations_,
-                )
+                self._maps(fused(features, slice(start, start + BATCH_SIZE), self.settings))
                 for start in range(0, len(images), BATCH_SIZE)
             ]
         )
-        return self._scores(maps, found.theta)
-
-    # not in inference mode, which is one thread's: statistics are fitted by several
-    @torch.no_grad()
-    def cross_fitted(
-        self, images: ImageSource, folds: int = 10, workspace: Workspace = NO_WORKSPACE
-    ) -> Scores:
-        """Return scores of the good images it was fitted on, as if they were new to it.
-
-        Each fold is normalised by the statistics of the others. The flow is the one that was
-        trained on all of them: it learned from features that were normalised so too.
-
-        Raises:
-            NotFittedError: the detector was not fitted.
-            DataError: there are fewer images than folds.
-        """
-        self._check_fitted()
-        found = self._posed(images, "good images to align")
-        good = self._gathered(found.images, "features of good images", workspace)
-        maps = torch.empty(len(images), *2 * [self.settings.image_size])
-        for others, rows in split(len(images), folds, self.seed_):
-            fitted = fit_normalizations([level[others] for level in good], self.settings)
-            normalizations = nn.ModuleList(fitted).to(self.device)
-            for batch in rows.split(BATCH_SIZE):
-                maps[batch] = self._maps([level[batch].float() for level in good], normalizations)
-        return self._scores(maps, found.theta)
-
-    def _scores(self, maps: Tensor, theta: Tensor | None) -> Scores:
-        maps = restored(maps, theta)
+        maps = restored(maps, found.theta)
         scores = image_scores(maps, self.settings.score.top_fraction)
         return Scores(scores.numpy(), maps.numpy())
 
-    def _maps(self, levels: list[Tensor], normalizations: nn.ModuleList) -> Tensor:
+    def _maps(self, levels: list[Tensor]) -> Tensor:
         evidence = [
             density(normalization(level.to(self.device)))
             for level, normalization, density in zip(
-                levels, normalizations, self.densities_, strict=True
+                levels, self.normalizations_, self.densities_, strict=True
             )
         ]
         return anomaly_maps(evidence, self.settings.image_size, self.settings.score).cpu()

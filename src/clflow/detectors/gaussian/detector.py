@@ -18,6 +18,7 @@ from clflow.detectors.gaussian.fine import AlignedNetwork, FineAlignment
 from clflow.detectors.gaussian.settings import FineAlignmentSettings, FydSettings
 from clflow.detectors.protocol import NO_WORKSPACE, Scores, Workspace
 from clflow.detectors.scoring import gaussian_smoothing
+from clflow.errors import SettingsError
 from clflow.features.backbone import Backbone, build_backbone
 from clflow.features.store import BATCH_SIZE, FeatureStore, read_pixels
 from clflow.progress import say
@@ -120,14 +121,20 @@ class FydDetector(SavedDetector[FydSettings]):
     ) -> Scores:
         """Return scores of the good images it was fitted on, as if they were new to it.
 
-        Each fold has the Gaussians of the others. Alignments and trained stages are those that were
+        Each fold has the Gaussians of the others; the alignment of images is the one that was
         fitted on all of them.
 
         Raises:
             NotFittedError: the detector was not fitted.
             DataError: there are fewer images than folds.
+            SettingsError: its stages were trained, on these very images.
         """
         self._check_fitted()
+        if self.network_ is not None:
+            raise SettingsError(
+                "fine_alignment trained this detector's stages on the images that are to be "
+                "scored as new: switch it off, or hold images out to set a threshold"
+            )
         found = self._posed(images, "good images")
         levels = self._features(found.images, "features of good images", workspace)
         features = embed(levels, self.channels_, self.settings.density.grid)
