@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.data.images import colours, decode_image, header_of, read_content
+from clflow.data.decoding import colours, decode_image, header_of, read_content
 from clflow.data.reading import AS_USUAL, MaskRule, Reading
 from clflow.errors import DataError
 
