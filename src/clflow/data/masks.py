@@ -124,8 +124,8 @@ def judge(mask: GivenMask, limit: float) -> str | None:
     else:
         what = f"marks {100 * share:.0f} % of its image"
     return (
-        f"{what}: set prepare.mask: inverted if dark pixels are the defect; if it is right, raise "
-        f"prepare.mask_share ({limit:g})"
+        f"{what}: if dark pixels are the defect, save it inverted or, where all masks are so, set "
+        f"prepare.mask: inverted; if it is right, raise prepare.mask_share ({limit:g})"
     )
 
 
