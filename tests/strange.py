@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ SIDE = 128
 Pixels = NDArray[np.uint8]
 
 
+@lru_cache
 def bottle(seed: int) -> Pixels:
     """Return the opening of a bottle seen from above, [128, 128, 3]."""
     rng = np.random.default_rng(seed)
@@ -27,6 +29,7 @@ def bottle(seed: int) -> Pixels:
     return np.clip(colours + rng.normal(0, 3, colours.shape), 0, 255).astype(np.uint8)
 
 
+@lru_cache
 def scratched(seed: int) -> tuple[Pixels, Pixels]:
     """Return a bottle with a scratch and the mask of it, 0 and 255."""
     rng = np.random.default_rng(seed)
@@ -34,7 +37,7 @@ def scratched(seed: int) -> tuple[Pixels, Pixels]:
     start, end = rng.integers(30, 98, (2, 2))
     cv2.line(mask, start.tolist(), end.tolist(), 255, 7)
     cv2.circle(mask, start.tolist(), 9, 255, -1)
-    image = bottle(seed)
+    image = bottle(seed).copy()
     image[mask > 0] = 240 - image[mask > 0] // 8
     return image, mask
 

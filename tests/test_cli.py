@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from clflow import progress
 from clflow.cli import main as cli
+from clflow.data.images import read_mask, write_png
 from clflow.pipeline.params import Params, load_params
 from clflow.settings import read_params
 
@@ -157,6 +158,20 @@ def test_data_that_is_fit_for_a_study(clflow: Command) -> None:
     assert (code, err) == (0, "")
     assert "layout mvtec_ad" in out
     assert out.endswith("fit for a study\n")
+
+
+def test_data_are_read_as_params_say(clflow: Command) -> None:
+    category = mvtec_category(Path("parts"), "gear", train=30, good=8, defects={"crack": 8})
+    for mask in (category / "ground_truth/crack").iterdir():
+        write_png(mask, ~read_mask(mask, (16, 16)))
+    code, out, err = clflow("data", "check", "parts")
+    assert (code, err) == (1, "")
+    assert out.count("set prepare.mask: inverted") == 8
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("prepare: {}", "prepare: {mask: inverted}"))
+    assert clflow("data", "check", "parts").code == 0
+    params.write_text("prepare: {split: 0.2}\n")
+    assert clflow("data", "check", "parts").code == 1
 
 
 def test_data_that_would_spoil_a_study(clflow: Command) -> None:

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from clflow.errors import StorageError
 from clflow.files import (
+    NAME_BYTES,
     atomic_folder,
     atomic_path,
     digest_of,
     module_digest,
     remove_folder,
     sha256_of,
+    shared_folder,
+    short_name,
     source_digest,
     write_bytes,
     write_json,
@@ -196,3 +199,24 @@ def test_a_folder_is_removed_with_its_content_or_there_is_an_error(tmp_path: Pat
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="file"):
         remove_folder(tmp_path / "file")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=400), st.integers(30, 255))
+def test_short_names_fit_and_differ_as_their_originals(name: str, limit: int) -> None:
+    short = short_name(name, ".png", limit)
+    assert len(short.encode()) <= limit
+    assert short.endswith(".png")
+    assert (short == f"{name}.png") == (len(name.encode()) + 4 <= limit)
+    assert short_name(f"{name}a", ".png", limit) != short_name(f"{name}b", ".png", limit)
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "図"])
+def test_names_as_long_as_a_system_allows_are_written(tmp_path: Path, letter: str) -> None:
+    name = letter * (NAME_BYTES // len(letter.encode()))
+    write_text(tmp_path / name, "text")
+    with atomic_folder(tmp_path / f"{name[:-1]}b") as partial:
+        (partial / "file").touch()
+    with shared_folder(tmp_path / f"{name[:-1]}c") as partial:
+        (partial / "file").touch()
+    assert len(names(tmp_path)) == 3

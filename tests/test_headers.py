@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from clflow.data.decoding import MAX_PIXELS
 from clflow.data.headers import is_picture, other_format, read_header
-from clflow.data.images import MAX_PIXELS, read_image, read_stored
+from clflow.data.images import read_image, read_stored
 from clflow.errors import DataError
 
 PIXELS = texture(np.random.default_rng(0), (24, 40))

@@ -239,6 +239,14 @@ def test_names_that_no_stage_can_have_are_refused(tmp_path: Path, name: str) -> 
         find_categories(tmp_path, "mvtec_ad")
 
 
+def test_a_category_has_room_for_the_files_named_after_it(tmp_path: Path) -> None:
+    mvtec_category(tmp_path, "c" * 240, train=1)
+    assert find_categories(tmp_path, "mvtec_ad") == ["c" * 240]
+    mvtec_category(tmp_path, "d" * 241, train=1)
+    with pytest.raises(DataError, match="has 241 characters: at most 240"):
+        find_categories(tmp_path, "mvtec_ad")
+
+
 @pytest.mark.parametrize("name", ["01", "metal_nut", "v1.2-b"])
 def test_names_with_digits_and_signs_are_allowed(tmp_path: Path, name: str) -> None:
     mvtec_category(tmp_path, name, train=1)

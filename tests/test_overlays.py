@@ -1,6 +1,7 @@
 """The pictures of a category: which images they show, and what of each."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,14 @@ def test_constant_maps_are_drawn(records: tuple[Record, ...], tmp_path: Path) ->
         found = pictures(records, np.full((4, SIDE, SIDE), -3.5), tmp_path, EvaluateSettings())
     heat = {tuple(picture[-1, -1]) for picture in found.values()}
     assert len(heat) == 1
+
+
+def test_long_names_of_images_and_defects_give_a_picture_each(tmp_path: Path) -> None:
+    defects = np.zeros((SIDE, SIDE), np.uint8)
+    defects[:4, :4] = 255
+    one = record(tmp_path, f"{'n' * 240}a", 1, defects)
+    other = record(tmp_path, f"{'n' * 240}b", 0)
+    pair = (replace(one, defect="d" * 250), other)
+    found = pictures(pair, np.zeros((2, SIDE, SIDE)), tmp_path, EvaluateSettings())
+    assert len(found) == 4
+    assert all(len(name) <= 255 for name in found)

@@ -25,7 +25,9 @@ def data_check(
     from clflow.settings import PARAMS, parse, read_params
 
     params = read_params() if PARAMS.is_file() else {}
-    settings = parse(PrepareSettings, params.get("prepare") or {}, "prepare")
+    # the params.yaml of another project says nothing of images
+    own = params.get("prepare") if "study" in params else None
+    settings = parse(PrepareSettings, own or {}, "prepare")
     report = check_folder(folder, layout, settings)
     render(report, Console())
     if not report.ok:

@@ -38,6 +38,7 @@ def assess(
     tested = [_tested(inspection, splits, label) for label in (0, 1)]
     depth = find_depth(inspection.findings, settings)
     problems = [
+        *_constant(inspection)[0],
         *_training_problems(splits, settings),
         *_test_problems(tested),
         *_name_problems(inspection),
@@ -46,7 +47,6 @@ def assess(
         *stray_masks(inspection),
         *_masks_beside(inspection),
         *_colour_problems(inspection),
-        *_constant(inspection)[0],
         *depth.problems,
         *(_unread_line(unread) for unread in inspection.unread if unread.spoils),
     ]

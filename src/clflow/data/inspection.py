@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.data.accounting import Unread, unread_files
+from clflow.data.decoding import colours, decode_image, header_of, read_content
 from clflow.data.headers import Header
-from clflow.data.images import colours, decode_image, header_of, read_content
 from clflow.data.layouts import find_images, find_layout
 from clflow.data.masks import GivenMask, judge, read_given_mask
 from clflow.data.preparation import PrepareSettings

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.data.images import colours, decode_image, header_of, read_content
+from clflow.data.decoding import colours, decode_image, header_of, read_content
 from clflow.data.reading import AS_USUAL, MaskRule, Reading
 from clflow.errors import DataError
 
@@ -124,8 +124,8 @@ def judge(mask: GivenMask, limit: float) -> str | None:
     else:
         what = f"marks {100 * share:.0f} % of its image"
     return (
-        f"{what}: set prepare.mask: inverted if dark pixels are the defect; if it is right, raise "
-        f"prepare.mask_share ({limit:g})"
+        f"{what}: if dark pixels are the defect, save it inverted or, where all masks are so, set "
+        f"prepare.mask: inverted; if it is right, raise prepare.mask_share ({limit:g})"
     )
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clflow.data.images import MAX_PIXELS
+from clflow.data.decoding import MAX_PIXELS
 from clflow.data.reading import MaskRule
 
 

@@ -34,6 +34,7 @@ _READ_AHEAD = 8 * BATCH_SIZE
 _HALF_LIMIT = 65520.0
 # all code that shapes what is cached
 _CODE = (
+    "data/decoding.py",
     "data/headers.py",
     "data/images.py",
     "data/reading.py",
