@@ -25,19 +25,19 @@ class EnergyGraph(nn.Module):
         self.flow = flow_graph(deepcopy(density.flow).cpu().eval())
 
     def forward(self, features: Tensor, size: torch.Size) -> Tensor:
-        """Return the score of normalised features [N, C, H W] of maps of a size (H, W)."""
+        """Return the score of normalised features [C, H W N] of maps of a size (H, W)."""
         latent, log_determinant = self.flow(features, size)
-        z2 = latent.square().mean(latent.dim() - 2) / 2
+        z2 = latent.square().mean(0) / 2
         score = z2
         if self.kind == "exp":
             score = -torch.exp(-z2)
         elif self.kind == "log_likelihood":
             score = z2 - log_determinant / self.channels
-        return score.reshape(-1, *size)
+        return score.reshape(*size, -1).permute(2, 0, 1)
 
 
 def flow_graph(flow: Flow2d) -> nn.Module:
-    """Return what maps features [N, C, L] of a size (H, W) to latent and log-determinants."""
+    """Return what maps features [C, H W N] of a size (H, W) to latent and log-determinants."""
     return PointwiseGraph(flow) if flow.pointwise else BlocksGraph(flow)
 
 
@@ -63,13 +63,12 @@ class PointwiseGraph(nn.Module):
         self.register_buffer("offset", fast.offset[order])
 
     def forward(self, features: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
-        """Return the latent [C, N L], its channels in another order, and the log-det. [N L]."""
-        columns = features.permute(1, 0, 2).flatten(1)
+        """Return the latent [C, H W N], channels in another order, and log-determinants [H W N]."""
         total: Tensor | float = self.log_determinant
         for step in self.steps:
-            columns, log_scale = step(columns)
+            features, log_scale = step(features)
             total = total + log_scale
-        return columns * self.gain + self.offset, torch.as_tensor(total)
+        return features * self.gain + self.offset, torch.as_tensor(total)
 
 
 class StepGraph(nn.Module):
@@ -128,13 +127,13 @@ class BlocksGraph(nn.Module):
         self.blocks = nn.ModuleList(BlockGraph(block) for block in flow.blocks)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
-        """Return the latent [N, C, L] and the log-determinant [N, L]."""
-        latent: Tensor = features.unflatten(2, size)
+        """Return the latent [C, H W N] and the log-determinants [H W N]."""
+        latent: Tensor = features.reshape(len(features), *size, -1).permute(3, 0, 1, 2)
         total = torch.zeros_like(latent[:, 0])
         for block in self.blocks:
             latent, log_determinant = block(latent)
             total = total + log_determinant
-        return latent.flatten(2), total.flatten(1)
+        return latent.permute(1, 2, 3, 0).flatten(1), total.permute(1, 2, 0).flatten()
 
 
 class BlockGraph(nn.Module):

@@ -14,7 +14,7 @@ from clflow.detectors.whitening import (
 
 
 def normalization_graph(fitted: Normalization) -> nn.Module:
-    """Return what maps features [N, C, H, W] to normalised ones [N, C, H W]."""
+    """Return what maps features [N, C, H, W] to columns of normalised ones [C, H W N]."""
     if isinstance(fitted.whitening, LowRankWhitening):
         return LowRankGraph(fitted, fitted.whitening)
     return NormalizationGraph(fitted)
@@ -36,10 +36,10 @@ class NormalizationGraph(nn.Module):
             self.whitening = BlockGraph(fitted.whitening)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return normalised features [N, C, H W]."""
+        """Return normalised features [C, H W N]."""
         residual = (features.flatten(2) - self.mean) / self.scale
         white: Tensor = self.whitening(residual.reshape(features.shape))
-        return white.flatten(2)
+        return white.flatten(2).permute(1, 2, 0).flatten(1)
 
 
 class DistanceGraph(nn.Module):
@@ -113,9 +113,10 @@ class LowRankGraph(nn.Module):
         self.register_buffer("rest", whitening.rest.cpu().clone())
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return normalised features [N, C, H W]."""
+        """Return normalised features [C, H W N]."""
         # rows of locations [L, N, C]: a location's directions are read for all images at once
         rows = features.flatten(2).permute(2, 0, 1) @ self.factor - self.mean
         directions = self.directions.float()
         along = self.gains * (rows @ directions)
-        return (self.rest * rows + along @ directions.mT).permute(1, 2, 0)
+        # a matrix is turned faster than rows of each image are moved
+        return (self.rest * rows + along @ directions.mT).flatten(0, 1).T

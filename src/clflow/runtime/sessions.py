@@ -36,8 +36,8 @@ def open_session(path: Path, engine: EngineName, threads: int | None = None) -> 
     opened = _onnx if engine == "onnx" else _openvino
     try:
         return opened(path, threads)
-    # either engine has errors of its own for a file that it cannot read, all of them these
-    except (RuntimeError, ValueError) as error:
+    # the errors of ONNX Runtime have no base but this one
+    except Exception as error:
         reason = str(error).strip().splitlines()[-1][:200] if str(error).strip() else repr(error)
         raise DataError(
             f"the graph {path} cannot be read ({reason}): it is damaged, or {package} is too old; "
