@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from clflow.cli import data, study, synth, track
+from clflow.cli.export import export
 from clflow.cli.table import table
 from clflow.errors import ClflowError
 from clflow.progress import show
@@ -17,6 +18,7 @@ app = typer.Typer(
 for name, group in (("study", study), ("data", data), ("synth", synth), ("track", track)):
     app.add_typer(group.app, name=name)
 app.command("table")(table)
+app.command("export")(export)
 
 
 def _print_version(wanted: bool) -> None:
