@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from export_cases import flow_detector, gaussian_detector, scored_images
 from nsa_detector_cases import small_settings as small_nsa
 
 from clflow.detectors.flow.detector import FlowDetector
 from clflow.detectors.nsa.detector import NSADetector
 from clflow.errors import DataError, NotFittedError, SettingsError
+from clflow.export.levels import Levels
 from clflow.export.parity import Parity, compare
-from clflow.export.writing import export_detector
+from clflow.export.writing import PARITY, export_detector
 from clflow.runtime import Engine
 from clflow.runtime.description import ARRAYS, DESCRIPTION
 
@@ -41,6 +43,11 @@ MADE: dict[str, Callable[[], Any]] = {
 }
 
 
+def write(detector: Any, folder: Path, engine: Any = "onnx", **options: Any) -> Path:
+    export_detector(detector, folder, engine, **options)
+    return folder
+
+
 @pytest.fixture(scope="module", params=MADE)
 def case(request: pytest.FixtureRequest) -> tuple[str, Any]:
     return request.param, MADE[request.param]()
@@ -48,7 +55,7 @@ def case(request: pytest.FixtureRequest) -> tuple[str, Any]:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_detector(flow_detector(), tmp_path_factory.mktemp("export") / "plain")
+    return write(flow_detector(), tmp_path_factory.mktemp("export") / "plain")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -57,7 +64,7 @@ def test_an_export_scores_as_the_detector(
 ) -> None:
     name, detector = case
     images = scored_images("registered" in name)
-    scorer = Engine(export_detector(detector, tmp_path / "out", engine), threads=1)
+    scorer = Engine(write(detector, tmp_path / "out", engine), threads=1)
     assert scorer.description.registered == ("registered" in name)
     found = compare(detector, scorer, images)
     assert found.passed, found.failures()
@@ -73,7 +80,7 @@ def test_an_export_scores_as_the_detector(
 def test_an_image_that_keeps_its_shape_has_a_graph_of_its_own(tmp_path: Path) -> None:
     detector = flow_detector("fastflow", aspect="keep")
     wide = [np.repeat(image, 2, axis=1) for image in scored_images(registered=False)]
-    engine = Engine(export_detector(detector, tmp_path / "out", shapes=[(64, 128)]), threads=1)
+    engine = Engine(write(detector, tmp_path / "out", shapes=[(64, 128)]), threads=1)
     assert len(engine.description.graphs) == 2
     mixed = [*wide, *scored_images(registered=False)]
     found = compare(detector, engine, mixed)
@@ -102,7 +109,7 @@ np.savez(sys.argv[3], scores=scores, maps=maps)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_runtime_needs_no_torch(engine: Any, tmp_path: Path) -> None:
     detector = gaussian_detector("fyd", registered=True)
-    folder = export_detector(detector, tmp_path / "out", engine)
+    folder = write(detector, tmp_path / "out", engine)
     images = np.stack(scored_images(registered=True))
     np.save(tmp_path / "images.npy", images)
     arguments = [folder, tmp_path / "images.npy", tmp_path / "found.npz"]
@@ -134,6 +141,40 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="'tflite' is unknown: allowed are onnx and openvino"):
         export_detector(unfitted, tmp_path / "out", fitted)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_compared_is_written(tmp_path: Path) -> None:
+    detector, images = gaussian_detector("padim"), scored_images(registered=False)
+    found = export_detector(detector, tmp_path / "out", images=images, threshold=0.0)
+    assert found == compare(detector, Engine(tmp_path / "out"), images, threshold=0.0)
+    assert json.loads((tmp_path / "out" / PARITY).read_text()) == found.as_dict()
+
+
+def test_an_export_that_scores_otherwise_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "clflow.export.levels.Levels.forward", lambda self, pixels: blind(self, pixels)
+    )
+    with pytest.raises(DataError, match="does not score as the detector: scores differ by up to"):
+        export_detector(
+            gaussian_detector("padim"), tmp_path / "out", images=scored_images(registered=False)
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def blind(levels: Levels, pixels: torch.Tensor) -> list[torch.Tensor]:
+    """Return features of images whose blue was forgotten."""
+    images = pixels.permute(0, 3, 1, 2).float() * torch.tensor([1.0, 1.0, 0.0])[:, None, None]
+    return list(levels.network((images - levels.mean) / levels.std))
+
+
+def test_other_files_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="holds other files than those of an export"):
+        write(gaussian_detector("padim"), tmp_path)
+    with pytest.raises(DataError, match="is a file: give a new folder"):
+        write(gaussian_detector("padim"), tmp_path / "notes.txt")
 
 
 def test_an_empty_list_has_no_scores(exported: Path) -> None:

@@ -191,7 +191,8 @@ def export(
     ] = None,
 ) -> None:
     """Write a package as graphs that run without PyTorch, and how they compare with it."""
-    from clflow.export.package import PARITY, export_package
+    from clflow.export.package import export_package
+    from clflow.export.writing import PARITY
 
     found = export_package(package, out, format, good)
     typer.echo(

@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 from clflow.data.given import good_images
 from clflow.decision.sealing import CALIBRATION, CARD, PROBES, REGION, seal
 from clflow.errors import DataError
-from clflow.export.parity import Parity, compare
+from clflow.export.parity import Parity
 from clflow.export.writing import export_detector
-from clflow.files import atomic_folder, write_json
+from clflow.files import atomic_folder
 from clflow.inspector.loading import check_free, read_fitted
 from clflow.inspector.probes import read_probes
 from clflow.runtime.description import EngineName
-from clflow.runtime.engine import Engine
 
-PARITY = "parity.json"
 # of a package, what an export needs too
 _KEPT = (CALIBRATION, CARD, REGION)
 
@@ -49,19 +47,16 @@ def export_package(
         images = [fitted.region.painted(image) for image in images]
     threshold = None if read.calibration is None else read.calibration.image.threshold
     with atomic_folder(out) as partial:
-        shapes = [(height, width) for width, height in read.sizes]
-        graphs = partial / "graphs"
-        export_detector(fitted.detector, graphs, engine, shapes)
-        for path in graphs.iterdir():
-            path.rename(partial / path.name)
-        graphs.rmdir()
-        parity = compare(fitted.detector, Engine(partial), images, threshold)
-        if failures := parity.failures():
-            raise DataError(
-                f"the export does not stand for {package}: {'; '.join(failures)}. Nothing was "
-                "written: use `clflow predict` with the package itself"
-            )
-        write_json(partial / PARITY, parity.as_dict())
+        # only what decides as the detector comes out of this, or an error
+        parity = export_detector(
+            fitted.detector,
+            partial,
+            engine,
+            images=images,
+            threshold=threshold,
+            shapes=[(height, width) for width, height in read.sizes],
+        )
+        assert parity is not None  # there are images
         for name in _KEPT:
             if (package / name).is_file():
                 shutil.copyfile(package / name, partial / name)

@@ -24,7 +24,7 @@ class Parity:
         images: how many were compared.
         score_difference, map_difference: largest absolute differences, in units of the score.
         score_spread, map_spread: highest minus lowest score, and value of the maps.
-        threshold: from where on a score is a defect; None where none was given.
+        threshold: what scores higher is anomalous; None where none was given.
         flipped: decisions that differ, 0 without a threshold.
         tolerance: largest difference that passes, in parts of the spread.
     """
@@ -75,7 +75,7 @@ def compare(
 
     Args:
         images: RGB, uint8 [H, W, 3]; good ones and anomalies, so that their scores spread.
-        threshold: scores of at least this are defects.
+        threshold: what scores higher is anomalous.
 
     Raises:
         DataError: there are fewer than two images, or the engine refuses one.
@@ -86,7 +86,7 @@ def compare(
     scores, maps = engine.score(images)
     flipped = 0
     if threshold is not None:
-        flipped = int(((scores >= threshold) != (expected.image_scores >= threshold)).sum())
+        flipped = int(((scores > threshold) != (expected.image_scores > threshold)).sum())
     return Parity(
         images=len(images),
         score_difference=_largest(scores - expected.image_scores),

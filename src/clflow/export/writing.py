@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clflow.alignment.registration import Registration
@@ -19,14 +20,24 @@ from clflow.detectors.flow.detector import FlowDetector
 from clflow.detectors.gaussian.detector import FydDetector
 from clflow.detectors.protocol import Detector
 from clflow.detectors.scoring import drawing_operator
-from clflow.errors import NotFittedError, SettingsError
+from clflow.errors import DataError, NotFittedError, SettingsError
 from clflow.export.graphs import FlowGraph, GaussianGraph, active_alignment
+from clflow.export.parity import Parity, compare
 from clflow.export.registration import registration_arrays
-from clflow.files import atomic_folder
-from clflow.runtime.description import ARRAYS, ENGINES, Description, EngineName, size_name
+from clflow.files import atomic_folder, write_json
+from clflow.runtime.description import (
+    ARRAYS,
+    DESCRIPTION,
+    ENGINES,
+    Description,
+    EngineName,
+    size_name,
+)
+from clflow.runtime.engine import Engine
 from clflow.version import package_version
 
 OPSET = 20
+PARITY = "parity.json"
 _SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 _NEEDED = {"onnx": ("onnx", "onnxscript"), "openvino": ("onnx", "onnxscript", "openvino")}
 # traced with a number of images that is no other dimension of a graph
@@ -39,42 +50,72 @@ def export_detector(
     detector: Detector,
     folder: Path,
     engine: EngineName = "onnx",
+    *,
+    images: Sequence[NDArray[np.uint8]] = (),
+    threshold: float | None = None,
     shapes: Sequence[tuple[int, int]] = (),
-) -> Path:
-    """Write a fitted detector as graphs into a folder, whole or not, and return it.
+) -> Parity | None:
+    """Write a fitted detector as graphs into a folder, whole or not.
 
     A graph takes pixels that were resized already: averaging over areas with rounding, as
     `resize_image` does it, is no operation of ONNX, and the same code gives the same pixels.
 
     Args:
-        shapes: heights and widths of images to be scored beside square ones. They matter to a
-            detector that keeps the shape of images; each shape that it tells apart has its graph.
+        images: RGB, uint8 [H, W, 3], good ones and anomalies, that are scored both ways. What came
+            of it is in parity.json; without images nothing is compared.
+        threshold: what scores higher is anomalous; no decision may differ.
+        shapes: heights and widths of images to be scored beside `images` and square ones. They
+            matter to a detector that keeps the shape of images; each shape that it tells apart has
+            its graph.
+
+    Returns:
+        How far the export is from the detector, None without images.
 
     Raises:
         NotFittedError: the detector was not fitted.
         SettingsError: its method or one of its settings cannot be exported, or packages of the
             extra `export` are not installed.
+        DataError: the folder holds something else than an export, or the export does not score as
+            the detector does.
         StorageError: the folder cannot be written.
     """
     check_exportable(detector, engine)
     assert isinstance(detector, Exportable)
-    registered = active_alignment(detector) is not None
-    sizes = _sizes(detector, shapes, registered)
-    graph = _graph(detector).eval()
+    _check_free(folder)
     with atomic_folder(folder) as partial:
-        graphs = {}
-        for height, width in sizes:
-            name = size_name(height, width)
-            graphs[name] = f"detector-{name}{_SUFFIXES[engine]}"
-            _write(
-                graph,
-                torch.zeros(_TRACED, height, width, 3, dtype=torch.uint8),
-                partial / graphs[name],
+        _write_all(detector, partial, engine, [*shapes, *(image.shape[:2] for image in images)])
+        if not images:
+            return None
+        parity = compare(detector, Engine(partial), images, threshold)
+        if not parity.passed:
+            raise DataError(
+                f"the export does not score as the detector: {'; '.join(parity.failures())}; "
+                "nothing was written: try the other format, or report it"
             )
-        if registered:
-            np.savez(partial / ARRAYS, allow_pickle=False, **_arrays(detector))
-        _description(detector, engine, graphs).write(partial)
-    return folder
+        write_json(partial / PARITY, parity.as_dict())
+    return parity
+
+
+def _check_free(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / DESCRIPTION).is_file():
+        raise DataError(f"{folder} holds other files than those of an export: give a new folder")
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file: give a new folder to write the export to")
+
+
+def _write_all(
+    detector: Exportable, folder: Path, engine: EngineName, shapes: Sequence[tuple[int, ...]]
+) -> None:
+    registered = active_alignment(detector) is not None
+    graph, graphs = _graph(detector).eval(), {}
+    for height, width in _sizes(detector, shapes, registered):
+        name = size_name(height, width)
+        graphs[name] = f"detector-{name}{_SUFFIXES[engine]}"
+        pixels = torch.zeros(_TRACED, height, width, 3, dtype=torch.uint8)
+        _write(graph, pixels, folder / graphs[name])
+    if registered:
+        np.savez(folder / ARRAYS, allow_pickle=False, **_arrays(detector))
+    _description(detector, engine, graphs).write(folder)
 
 
 def check_exportable(detector: Detector, engine: EngineName = "onnx") -> None:
@@ -129,13 +170,13 @@ def _graph(detector: Exportable) -> nn.Module:
 
 
 def _sizes(
-    detector: Exportable, shapes: Sequence[tuple[int, int]], registered: bool
+    detector: Exportable, shapes: Sequence[tuple[int, ...]], registered: bool
 ) -> list[tuple[int, int]]:
     """Return the sizes that images of some shapes, and square ones, are resized to."""
     side = detector.settings.image_size
     if detector.store.stretched or registered:
         return [(side, side)]
-    return sorted({(side, side), *(fitted_size(*shape, side) for shape in shapes)})
+    return sorted({(side, side), *(fitted_size(height, width, side) for height, width in shapes)})
 
 
 def _arrays(detector: Exportable) -> dict[str, np.ndarray]:
