@@ -50,7 +50,7 @@ def export(
     typer.echo(out)
     if parity is not None:
         typer.echo(
-            f"{parity.images} images: scores differ by at most {parity.score_difference:.2g} of "
-            f"{parity.score_spread:.4g}, maps by {parity.map_difference:.2g} of "
-            f"{parity.map_spread:.4g}, decisions flipped: {parity.flipped}"
+            f"{parity.images} images, scores spread over {parity.spread:.4g}: they differ by at "
+            f"most {parity.score_difference:.2g}, maps by {parity.map_rms:.2g} (root mean square; "
+            f"at most {parity.map_difference:.2g}), decisions flipped: {parity.flipped}"
         )
