@@ -73,8 +73,8 @@ def test_an_export_scores_as_the_detector(
     assert maps.shape == (len(images), 64, 64)
     for count in (1, 3):
         some_scores, some_maps = scorer.score(images[:count])
-        assert np.allclose(some_scores, scores[:count], atol=1e-4 * found.score_spread)
-        assert np.allclose(some_maps, maps[:count], atol=1e-3 * found.map_spread)
+        assert np.allclose(some_scores, scores[:count], atol=1e-4 * found.spread)
+        assert np.allclose(some_maps, maps[:count], atol=1e-3 * found.spread)
 
 
 def test_an_image_that_keeps_its_shape_has_a_graph_of_its_own(tmp_path: Path) -> None:
@@ -245,13 +245,15 @@ def test_a_damaged_graph_is_said(exported: Path, tmp_path: Path) -> None:
 
 
 def test_parity_fails_by_a_difference_or_a_flipped_decision() -> None:
-    same = Parity(9, 0.0, 1.0, 0.0, 1.0, 0.5, 0)
+    same = Parity(9, 0.0, 0.0, 0.0, 1.0, 0.5, 0)
     assert same.passed
     assert same.as_dict()["passed"]
     for difference in (0.002, float("nan")):
-        far = Parity(9, difference, 1.0, 0.0, 1.0, None, 0)
-        assert far.failures()[0].startswith("scores differ by up to")
-    flipped = Parity(9, 0.0, 1.0, 0.0, 1.0, 0.5, 2)
+        far = Parity(9, difference, 0.0, difference, 1.0, None, 0)
+        scores, maps = far.failures()
+        assert scores.startswith("scores differ by up to")
+        assert maps.startswith("maps differ by")
+    flipped = Parity(9, 0.0, 0.0, 0.0, 1.0, 0.5, 2)
     assert flipped.failures() == ["2 of 9 decisions differ"]
 
 

@@ -197,8 +197,8 @@ def export(
     found = export_package(package, out, format, good)
     typer.echo(
         f"{found.images} images both ways: scores differ by up to {found.score_difference:.2g} "
-        f"(their spread is {found.score_spread:.3g}), maps by up to {found.map_difference:.2g}, "
-        f"{found.flipped} decision(s) differ"
+        f"(their spread is {found.spread:.3g}), maps by up to {found.map_difference:.2g} "
+        f"(root mean square {found.map_rms:.2g}), {found.flipped} decision(s) differ"
     )
     typer.echo(f"wrote {out}: figures are in {out / PARITY}")
 

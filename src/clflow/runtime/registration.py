@@ -32,14 +32,20 @@ class Search:
     moved: Floats
     back: Floats
 
-    def candidates(self, images: Floats) -> Floats:
-        """Return the poses [N, 3, 3] whose turn fits windowed images better than its neighbours."""
+    def candidates(self, images: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the turns that fit windowed images [N, S, S] better than their neighbours.
+
+        Returns:
+            Three poses of each [N, 3, 3], and which of them there are [N, 3]: of fewer such turns
+            others follow.
+        """
         correlation, shifts = self._correlated(images)
         higher = np.maximum(np.roll(correlation, 1, 1), np.roll(correlation, -1, 1))
         peaks = np.where(correlation < higher, -np.inf, correlation)
         turns = np.argsort(-peaks, axis=1, kind="stable")[:, :_CANDIDATES]
         rows = np.arange(len(images))[:, None]
-        return np.concatenate([self.angles[turns][..., None], shifts[rows, turns]], 2)
+        poses = np.concatenate([self.angles[turns][..., None], shifts[rows, turns]], 2)
+        return poses, np.isfinite(peaks[rows, turns])
 
     def _correlated(self, images: Floats) -> tuple[Floats, Floats]:
         """Return the best correlation over shifts [N, K] and that shift in half sides [N, K, 2]."""
@@ -164,11 +170,11 @@ class Registration:
             _through(_shrunk(image, len(self._search.window)), self._search.window)
             for image in fine
         ]
-        candidates = self._search.candidates(np.stack(coarse)).reshape(-1, 3)
+        candidates, there = self._search.candidates(np.stack(coarse))
         repeated = [image for image in middle for _ in range(_CANDIDATES)]
-        refined, fits = self._middle(repeated, candidates, _MIDDLE_STEPS)
-        best = fits.reshape(-1, _CANDIDATES).argmax(1)
-        chosen = refined.reshape(-1, _CANDIDATES, 3)[np.arange(len(pixels)), best]
+        refined, fits = self._middle(repeated, candidates.reshape(-1, 3), _MIDDLE_STEPS)
+        best = np.where(there, fits.reshape(there.shape), -np.inf).argmax(1)
+        chosen = refined.reshape(candidates.shape)[np.arange(len(pixels)), best]
         return similarity(self._fine(fine, chosen, _FINE_STEPS)[0])
 
 
