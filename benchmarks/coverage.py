@@ -229,11 +229,12 @@ def rate_table(runs: dict[str, Runs], way: str, kind: str) -> pd.DataFrame:
     for category, own in runs.items():
         row = {
             "Category": category,
+            "Seeds": str(len(own)),
             "Calibrate": str(round(np.mean([len(run[way]["held_out"][kind]) for run in own]))),
             "Test": str(counted(own[0], way, kind, 0.5).tested),
         }
         rows.append(row | {f"{100 * rate:g} %": cell(own, way, kind, rate) for rate in RATES})
-    mean = {"Category": "mean", "Calibrate": "", "Test": ""}
+    mean = {"Category": "mean", "Seeds": "", "Calibrate": "", "Test": ""}
     for rate in RATES:
         every = [counted(run, way, kind, rate) for own in runs.values() for run in own]
         found = np.mean([each.alarms / each.tested for each in every])
@@ -329,10 +330,18 @@ def report(out: Path) -> None:
         for way in WAYS:
             having = {c: [run for run in runs if way in run] for c, runs in own.items()}
             having = {c: runs for c, runs in having.items() if runs}
-            for kind, name in KINDS.items() if having else ():
-                show(f"{method}, {way}: {name}", rate_table(having, way, kind))
+            for kind in kinds_of(having, way):
+                show(f"{method}, {way}: {KINDS[kind]}", rate_table(having, way, kind))
         show(f"{method}, good test images above calibrating ones", shift_table(own, WAYS))
         show(f"{method}, gain", gain_table(own, WAYS[:2]))
+
+
+def kinds_of(runs: dict[str, Runs], way: str) -> list[str]:
+    """Return what thresholds are for; regions say the same where a score is its map's peak."""
+    every = [run[way]["held_out"] for own in runs.values() for run in own]
+    if not every:
+        return []
+    return [kind for kind in KINDS if kind == "score" or any(e["score"] != e[kind] for e in every)]
 
 
 def show(title: str, table: pd.DataFrame) -> None:
