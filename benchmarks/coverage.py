@@ -39,7 +39,7 @@ from clflow.detectors.folds import split
 from clflow.detectors.protocol import CrossFitted, Scores
 from clflow.detectors.registry import find_method
 from clflow.files import write_json
-from clflow.metrics.conformal import promise
+from clflow.metrics.conformal import chance_of, promise
 from clflow.metrics.image import image_metrics
 from clflow.report.coverage import COLUMNS, Coverage, alarm_curve, draw_coverage
 from clflow.report.curves import RateCurve, Rates, mean_curve
@@ -179,11 +179,12 @@ def timed(found: dict[str, Any], way: str, step: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Counted:
-    """Good test images above a threshold, and what it promised."""
+    """Good test images above a threshold, what it promised, and how often that gives so many."""
 
     alarms: int
     tested: int
     rate: float
+    chance: float
     recall: float
 
 
@@ -193,9 +194,8 @@ def counted(found: dict[str, Any], way: str, kind: str, rate: float) -> Counted:
     above = np.array(found[way]["test"][kind]) > promised.threshold
     anomalous = np.array(found["labels"], bool)
     good = int((~anomalous).sum())
-    return Counted(
-        int(above[~anomalous].sum()), good, promised.rate, float(above[anomalous].mean())
-    )
+    alarms, recall = int(above[~anomalous].sum()), float(above[anomalous].mean())
+    return Counted(alarms, good, promised.rate, chance_of(alarms, good, promised), recall)
 
 
 def read(out: Path) -> Found:
@@ -229,24 +229,29 @@ def rate_table(runs: dict[str, Runs], way: str, kind: str) -> pd.DataFrame:
     for category, own in runs.items():
         row = {
             "Category": category,
+            "Seeds": str(len(own)),
             "Calibrate": str(round(np.mean([len(run[way]["held_out"][kind]) for run in own]))),
             "Test": str(counted(own[0], way, kind, 0.5).tested),
         }
         rows.append(row | {f"{100 * rate:g} %": cell(own, way, kind, rate) for rate in RATES})
-    mean = {"Category": "mean", "Calibrate": "", "Test": ""}
+    mean = {"Category": "mean", "Seeds": "", "Calibrate": "", "Test": ""}
     for rate in RATES:
-        every = [counted(run, way, kind, rate) for own in runs.values() for run in own]
-        found = np.mean([each.alarms / each.tested for each in every])
-        mean[f"{100 * rate:g} %"] = f"{found:.3f} ({np.mean([each.rate for each in every]):.3f})"
+        every = [[counted(run, way, kind, rate) for run in own] for own in runs.values()]
+        found = np.mean([np.mean([each.alarms / each.tested for each in own]) for own in every])
+        promised = np.mean([np.mean([each.rate for each in own]) for own in every])
+        mean[f"{100 * rate:g} %"] = f"{found:.3f} ({promised:.3f})"
     return pd.DataFrame([*rows, mean])
 
 
 def cell(runs: Runs, way: str, kind: str, rate: float) -> str:
-    """Return the mean found rate over seeds, its interval and what was promised."""
+    """Return the mean found rate over seeds, its interval and what was promised.
+
+    A star is where a kept promise gives so many alarms in less than one of twenty draws.
+    """
     every = [counted(run, way, kind, rate) for run in runs]
     alarms, tested = np.mean([each.alarms for each in every]), every[0].tested
     interval = proportion_interval(float(alarms), tested)
-    mark = "" if interval.low <= np.mean([each.rate for each in every]) <= interval.high else " *"
+    mark = " *" if np.median([each.chance for each in every]) < 0.05 else ""
     promised = np.mean([each.rate for each in every])
     return f"{alarms / tested:.3f} [{interval.low:.3f}, {interval.high:.3f}] ({promised:.3f}){mark}"
 
@@ -329,10 +334,18 @@ def report(out: Path) -> None:
         for way in WAYS:
             having = {c: [run for run in runs if way in run] for c, runs in own.items()}
             having = {c: runs for c, runs in having.items() if runs}
-            for kind, name in KINDS.items() if having else ():
-                show(f"{method}, {way}: {name}", rate_table(having, way, kind))
+            for kind in kinds_of(having, way):
+                show(f"{method}, {way}: {KINDS[kind]}", rate_table(having, way, kind))
         show(f"{method}, good test images above calibrating ones", shift_table(own, WAYS))
         show(f"{method}, gain", gain_table(own, WAYS[:2]))
+
+
+def kinds_of(runs: dict[str, Runs], way: str) -> list[str]:
+    """Return what thresholds are for; regions say the same where a score is its map's peak."""
+    every = [run[way]["held_out"] for own in runs.values() for run in own]
+    if not every:
+        return []
+    return [kind for kind in KINDS if kind == "score" or any(e["score"] != e[kind] for e in every)]
 
 
 def show(title: str, table: pd.DataFrame) -> None:

@@ -120,20 +120,25 @@ def _points(report: Report) -> pd.DataFrame:
 
 def _draw_points(axes: Axes, points: pd.DataFrame, methods: Sequence[str]) -> None:
     """Draw rates with their intervals; those of one promise stand beside each other."""
-    highest = points[["promised", "high"]].to_numpy(dtype=float).max(initial=0.0)
-    limit = min(1.0, 1.05 * float(highest)) or 1.0
+    right, top = (_limit(points, names) for names in (["promised"], ["promised", "high"]))
     axes.set(title="false alarms on good test images", xlabel="promised rate", ylabel="found rate")
-    axes.set(xlim=(0, limit), ylim=(-0.01 * limit, limit))
+    axes.set(xlim=(0, right), ylim=(-0.01 * top, top))
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.6, zorder=1)
     for promised, own in points.groupby("promised"):
         middle = (len(own) - 1) / 2
         for index, row in enumerate(own.to_dict("records")):
-            x = float(promised) + (index - middle) * _APART * limit  # type: ignore[arg-type]
+            x = float(promised) + (index - middle) * _APART * right  # type: ignore[arg-type]
             colour = line_look(methods.index(row["method"]))["color"]
             axes.vlines(x, row["low"], row["high"], color=colour, linewidth=0.8, alpha=0.6)
             axes.plot([x], [row["found"]], "o", color=colour, markersize=2.5)
     if points.empty:
         axes.text(0.5, 0.5, "nothing was promised", ha="center", va="center")
+
+
+def _limit(points: pd.DataFrame, columns: list[str]) -> float:
+    """Return the end of an axis that shows some columns, with room for points beside each other."""
+    highest = float(points[columns].to_numpy(dtype=float).max(initial=0.0))
+    return min(1.0, 1.15 * highest) or 1.0
 
 
 def _draw_curves(axes: Axes, curves: Mapping[str, Sequence[RateCurve]]) -> None:

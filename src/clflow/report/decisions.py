@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
+from clflow.metrics.conformal import Promise, chance_of
 from clflow.metrics.registry import METRICS, named
 from clflow.report.evidence import MARK, Report, intervals_of
 from clflow.report.remarks import words
-from clflow.report.summary import OVERALL, UNDEFINED, Cell, rows_of, summarize
+from clflow.report.summary import OVERALL, UNDEFINED, Cell, p_text, rows_of, summarize
+from clflow.statistics.comparison import holm
+from clflow.study.runs import RunResult
 
 TITLE = "Decisions at a fixed threshold"
 LEAD = (
@@ -62,6 +66,35 @@ def alarm_table(report: Report) -> pd.DataFrame:
     return pd.DataFrame(
         rows, columns=["Category", "Method", *_TITLES, "Held-out images", "Good test images"]
     )
+
+
+def broken_promises(report: Report) -> list[str]:
+    """Return where good test images give more false alarms than a kept promise explains.
+
+    The probability of so many holds the chance of the held-out images too; it is the median over
+    seeds, adjusted by Holm for all categories and methods.
+    """
+    found = [(run, p) for run in report.runs if (p := _chance(run)) is not None]
+    adjusted = holm([p for _, p in found]).tolist() if found else []
+    return [
+        f"{run.method} on {run.category} gives more false alarms than its promise explains "
+        f"({p_text(p)}): good test images are not like those that were held out."
+        for (run, _), p in zip(found, adjusted, strict=True)
+        if p < report.settings.significance
+    ]
+
+
+def _chance(run: RunResult) -> float | None:
+    """Return how often a kept promise gives so many false alarms, None where nothing is known."""
+    tested, held_out = (run.counts.get(name, 0) for name in ("test_good", "validation_good"))
+    chances = [
+        chance_of(round(found * tested), tested, Promise(threshold, rate, rate, held_out))
+        for own in run.seeds.values()
+        if (found := own["image_fpr"]) is not None
+        and (rate := own["promised_fpr"]) is not None
+        and (threshold := own["threshold"]) is not None
+    ]
+    return float(np.median(chances)) if chances and tested and held_out else None
 
 
 def _marked(method: str, place: str, report: Report) -> str:

@@ -18,7 +18,16 @@ from clflow.report.remarks import (
     protocol_lines,
 )
 from clflow.report.remarks import remarks as published_remarks
-from clflow.report.summary import RESAMPLED, UNDEFINED, Cell, Summary, oriented, rows_of, summarize
+from clflow.report.summary import (
+    RESAMPLED,
+    UNDEFINED,
+    Cell,
+    Summary,
+    oriented,
+    p_text,
+    rows_of,
+    summarize,
+)
 from clflow.report.tests import BY_CATEGORY, FRIEDMAN, WILCOXON
 
 
@@ -67,13 +76,6 @@ def remarks(comparisons: pd.DataFrame) -> list[str]:
     ]
 
 
-def p_text(p: float) -> str:
-    """Return `p = 0.034`, `p < 0.001`, or a dash where there is none."""
-    if math.isnan(p):
-        return UNDEFINED
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
 def _by_pair(rows: pd.DataFrame, index: str, title: str, digits: int) -> pd.DataFrame | None:
     if rows.empty:
         return None
@@ -120,6 +122,7 @@ def render_markdown(report: Report) -> str:
         f"## {decisions.ALARMS_TITLE}",
         decisions.ALARMS_LEAD,
         table_text(decisions.alarm_table(report)),
+        *([bullets(broken)] if (broken := decisions.broken_promises(report)) else []),
         *_published(report),
         "## Protocol",
         bullets([*protocol_lines(present, report.seeds), *evidence_lines(report)]),

@@ -197,6 +197,13 @@ def cell_text(mean: float, std: float, digits: int) -> str:
     return f"{mean:.{digits}f}{spread}"
 
 
+def p_text(p: float) -> str:
+    """Return `p = 0.034`, `p < 0.001`, or a dash where there is none."""
+    if math.isnan(p):
+        return UNDEFINED
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
 # more methods than these are rows: beside each other they would be wider than any page
 _MOST_COLUMNS = 8
 
