@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from clflow.data.images import ArrayImages
 from clflow.detectors.protocol import Detector
 from clflow.errors import DataError
+from clflow.progress import silent
 from clflow.runtime.engine import Engine
 
 # largest difference that passes, in parts of the spread of the scores
@@ -84,7 +85,8 @@ def compare(
     """
     if len(images) < 2:
         raise DataError(f"{len(images)} images tell nothing of a spread: compare at least 2")
-    expected = detector.score(ArrayImages(images))
+    with silent():
+        expected = detector.score(ArrayImages(images))
     scores, maps = engine.score(images)
     flipped = 0
     if threshold is not None:
