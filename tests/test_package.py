@@ -220,3 +220,30 @@ def test_twelve_bits_in_sixteen_are_read_as_such_ever_after(tmp_path: Path) -> N
     cv2.imwrite(str(tmp_path / "deep.png"), deep[0][..., ::-1])
     # of another batch, so up to rounding
     assert loaded.predict(tmp_path / "deep.png").score == pytest.approx(found[0].score, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["padim", "fastflow"])
+def test_cross_calibration_gives_up_no_image(method: str, tmp_path: Path) -> None:
+    settings = SMALL if method == "padim" else {**SMALL, "training": {"steps": 3, "batch_size": 4}}
+    detector = clflow.fit(GOOD, method=method, calibration="cross", **settings)
+    found = detector.calibration_
+    assert found is not None
+    assert len(found.scores) == len(found.peaks) == len(GOOD)
+    assert found.image.kept
+    plain = clflow.Detector(method, settings).fit(GOOD, calibration="cross").decision_function(GOOD)
+    np.testing.assert_array_equal(plain, detector.decision_function(GOOD))
+    detector.save(tmp_path / "crossed")
+    again = clflow.load(tmp_path / "crossed").calibration_
+    assert again is not None
+    assert again.as_dict() == found.as_dict()
+    assert (
+        "each scored by a detector that did not learn from it"
+        in (tmp_path / "crossed" / CARD).read_text()
+    )
+
+
+def test_calibrations_that_cannot_be_are_named() -> None:
+    with pytest.raises(SettingsError, match="allowed are split and cross"):
+        clflow.fit(GOOD, method="padim", calibration="jackknife", **SMALL)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="9 good images are too few"):
+        clflow.fit(GOOD[:9], method="padim", calibration="cross", **SMALL)

@@ -30,6 +30,10 @@ def fit(
         Path | None, typer.Option(help="A mask: pixels that are not zero do not count.")
     ] = None,
     border: Annotated[int, typer.Option(min=0, help="Pixels from the edges to ignore.")] = 0,
+    calibration: Annotated[
+        Literal["split", "cross"],
+        typer.Option(help="Hold images out for thresholds, or learn from all and train again."),
+    ] = "split",
     backbone: Annotated[
         bool, typer.Option(help="Write the weights of the backbone into the package.")
     ] = True,
@@ -52,6 +56,7 @@ def fit(
         review_rate=review_rate,
         ignore=ignore,
         border=border,
+        calibration=calibration,
     )
     detector.save(out, backbone=backbone)
     _say_thresholds(detector)

@@ -18,6 +18,8 @@ from clflow.metrics.conformal import (
 )
 
 Decision = Literal["good", "review", "anomalous"]
+Kind = Literal["split", "cross"]
+KINDS: tuple[Kind, ...] = ("split", "cross")
 DECISIONS: tuple[Decision, ...] = ("good", "review", "anomalous")
 
 USUAL_RATE = USUAL_RATES["image"] or 0.05
@@ -64,6 +66,8 @@ class Calibration:
         floor: the median of the lowest pixels of their maps: black in pictures.
         synthetic: scores of synthetic anomalies made of the images of the training day that were
             held out, ascending; empty where there are none.
+        kind: "split" for images that were held out, "cross" for those that were learned from, each
+            scored by a detector that did not learn from it.
     """
 
     scores: NDArray[np.float64]
@@ -72,6 +76,7 @@ class Calibration:
     reference: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     floor: float = 0.0
     synthetic: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    kind: Kind = "split"
 
     @classmethod
     def of(
@@ -83,6 +88,7 @@ class Calibration:
         *,
         floor: float = 0.0,
         synthetic: ArrayLike = (),
+        kind: Kind = "split",
     ) -> Self:
         """Return the calibration of good images by their scores [n] and maps' peaks [n].
 
@@ -99,7 +105,7 @@ class Calibration:
             raise DataError("scores of held-out good images are NaN or infinite: train again")
         first = found if reference is None else np.sort(np.asarray(reference, np.float64))
         made = np.sort(np.asarray(synthetic, np.float64))
-        return cls(found, highest, rates or Rates(), first, floor, made)
+        return cls(found, highest, rates or Rates(), first, floor, made, kind)
 
     @property
     def set_anew(self) -> bool:
@@ -162,6 +168,7 @@ class Calibration:
             self.synthetic,
             asdict(self.rates),
             self.reference,
+            self.kind,
         )
 
     @classmethod
@@ -178,6 +185,7 @@ class Calibration:
             values["reference"],
             floor=float(values["floor"]),
             synthetic=values["synthetic"],
+            kind=KINDS[KINDS.index(values["kind"])],
         )
 
 

@@ -7,6 +7,16 @@ from clflow.decision.calibration import Calibration
 from clflow.metrics.conformal import Promise, images_needed
 
 _SIZES_SHOWN = 3
+_ORIGINS = {
+    "split": "The thresholds come from {count} good images alone, which were not learned from. Of "
+    "new good images that come from the same line as these, on average at most the promised share "
+    "is above the threshold (split-conformal ranks). The promise is on average over draws of the "
+    "held-out images: with few of them, the rate that one sees scatters around it.",
+    "cross": "The thresholds come from the {count} good images that were learned from, each scored "
+    "by a detector that did not learn from it (cross-conformal ranks). Of new good images that "
+    "come from the same line, about the promised share is above the threshold: no theorem holds "
+    "it to that, measurements do.",
+}
 # rates that a reader may want next
 _ROUND_RATES = (0.05, 0.01, 0.001)
 
@@ -69,12 +79,7 @@ def _promises(calibration: Calibration) -> Iterator[str]:
         yield f"| {found.threshold:.6g} | {name} | {found.asked:g} | {found.rate:.3g} |"
     count = len(calibration.scores)
     yield ""
-    yield (
-        f"The thresholds come from {count} good images alone. Of new good images that come from "
-        "the same line as these, on average at most the promised share is above the threshold "
-        "(split-conformal ranks). The promise is on average over draws of the held-out images: "
-        "with few of them, the rate that one sees scatters around it."
-    )
+    yield _ORIGINS[calibration.kind].format(count=count)
     if remarks := calibration.remarks():
         yield ""
         yield from (f"- {remark}" for remark in remarks)

@@ -37,6 +37,7 @@ def described(
     synthetic: ArrayLike,
     rates: Mapping[str, float | None] = USUAL_RATES,
     reference: ArrayLike | None = None,
+    kind: str = "split",
 ) -> dict[str, Any]:
     """Return the content of calibration.json: raw scores, of which all thresholds follow.
 
@@ -47,6 +48,8 @@ def described(
         synthetic: scores of synthetic anomalies made of them.
         rates: the false-alarm rates that are asked for.
         reference: scores of the training day; None where it is that day.
+        kind: "split" for images that were held out, "cross" for those that were learned from, each
+            scored by a detector that did not learn from it.
     """
     first = scores if reference is None else reference
     return {
@@ -56,6 +59,7 @@ def described(
         "synthetic": _ascending(synthetic),
         "rates": dict(rates),
         "reference": _ascending(first),
+        "kind": kind,
     }
 
 

@@ -1,7 +1,8 @@
 """The front door: a detector that is fitted on images, saved, loaded, and asked about new ones."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.data.given import Image, good_images
-from clflow.data.images import ArrayImages
+from clflow.data.images import ArrayImages, ImageSource
 from clflow.data.reading import parse_reading
-from clflow.decision.calibration import USUAL_RATE, Calibration, Rates
+from clflow.decision.calibration import USUAL_RATE, Calibration, Kind, Rates
 from clflow.decision.card import write_card
 from clflow.decision.predicting import Predicting, Raw
 from clflow.decision.region_of_interest import RegionOfInterest
@@ -22,7 +23,14 @@ from clflow.detectors.registry import Method, find_method
 from clflow.device import exact_repeats
 from clflow.errors import NotFittedError, SettingsError
 from clflow.files import atomic_folder, write_text
-from clflow.inspector.fitting import find_reading, names_of, split_good, training_material
+from clflow.inspector.crossing import CrossFolds
+from clflow.inspector.fitting import (
+    Split,
+    divided,
+    find_reading,
+    names_of,
+    training_material,
+)
 from clflow.inspector.loading import check_free, read_fitted
 from clflow.inspector.packaging import Fitted, write_files
 from clflow.inspector.probes import Probes, choose_probes, read_probes, write_probes
@@ -30,6 +38,7 @@ from clflow.inspector.scoring import held_out_scores, noted
 from clflow.inspector.shift import draw_shift
 from clflow.progress import say, silent
 from clflow.settings import list_problems, problems_of
+from clflow.synthesis.fresh import FreshAnomalies, Named
 
 if TYPE_CHECKING:
     import torch
@@ -102,6 +111,7 @@ class Detector(Predicting):
         border: int = 0,
         dataset: str | None = None,
         category: str | None = None,
+        calibration: Kind = "split",
     ) -> Self:
         """Learn from good images; a tenth of them, at least eight, is held out for thresholds.
 
@@ -117,6 +127,9 @@ class Detector(Predicting):
             dataset: with `category` a name of which synthetic anomalies depend, as in a study; that
                 of the folder unless given.
             category: see `dataset`.
+            calibration: "split" holds images out; "cross" learns from all, and scores each by a
+                detector that did not learn from it: as many thresholds' scores as images, for
+                five more trainings, or hardly any time where a method has only statistics.
 
         Raises:
             DataError: there are too few images, one cannot be read, or synthetic anomalies find no
@@ -125,31 +138,48 @@ class Detector(Predicting):
                 the method needs are missing.
             TrainingError: the training diverged.
         """
-        import torch
-
         given = images if isinstance(images, str | os.PathLike) else list(images)
         reading = find_reading(given)
         good, names = good_images(given, reading), names_of(given, dataset, category)
-        rates = Rates(image=false_alarm_rate, review=review_rate)
+        rates = asdict(Rates(image=false_alarm_rate, review=review_rate))
         region = RegionOfInterest.read(ignore, border)
-        method = find_method(self.method)
-        chosen = _complete(method, self.settings)
-        split = split_good(good, names.category).seen(region)
-        detector = method.detector_class()(chosen, method=self.method, device=self.device)
-        generator = torch.Generator().manual_seed(int(self.seed))
-        with exact_repeats(), training_material(detector, split, chosen, names) as material:
-            detector.fit(material.data, generator, Workspace(processes=_processes()))
-            scores = held_out_scores(
-                detector, split.held_out, region, material.held_out, asdict(rates)
-            )
+        chosen = _complete(find_method(self.method), self.settings)
+        split = divided(good, names.category, calibration).seen(region)
+        with exact_repeats(), self._trained(split, chosen, names) as (detector, material):
+            if calibration == "split":
+                scores = held_out_scores(detector, split.held_out, region, material.held_out, rates)
+            else:
+                folds = CrossFolds(split.train, region, names.category)
+                scores = folds.scores(
+                    detector, rates, lambda part: self._refitted(part, chosen, names)
+                )
             origin = noted(
                 names.dataset, names.category, split.train, split.held_out, material.shapes, reading
             )
-            self.probes_ = choose_probes(split.held_out, material.held_out, chosen)
-        calibration = None if scores is None else Calibration.from_dict(scores)
-        _tell(calibration)
-        self._take(detector, origin, calibration, region)
+            self.probes_ = choose_probes(*_probed(split, material), chosen)
+        found = None if scores is None else Calibration.from_dict(scores)
+        _tell(found)
+        self._take(detector, origin, found, region)
         return self
+
+    @contextmanager
+    def _trained(
+        self, split: Split, settings: "BaseModel", names: Named
+    ) -> Iterator[tuple["Protocol", FreshAnomalies]]:
+        """Yield a detector fitted on the training part, and what it was made from."""
+        import torch
+
+        detector = find_method(self.method).detector_class()(
+            settings, method=self.method, device=self.device
+        )
+        generator = torch.Generator().manual_seed(int(self.seed))
+        with training_material(detector, split, settings, names) as material:
+            detector.fit(material.data, generator, Workspace(processes=_processes()))
+            yield detector, material
+
+    def _refitted(self, split: Split, settings: "BaseModel", names: Named) -> "Protocol":
+        with self._trained(split, settings, names) as (detector, _):
+            return detector
 
     def calibrate(
         self,
@@ -274,6 +304,7 @@ def fit(
     review_rate: float | None = None,
     ignore: str | os.PathLike[str] | NDArray[Any] | None = None,
     border: int = 0,
+    calibration: Kind = "split",
     **settings: Any,
 ) -> Detector:
     """Return a detector fitted on good images; see `Detector` and `Detector.fit`.
@@ -286,6 +317,7 @@ def fit(
         review_rate=review_rate,
         ignore=ignore,
         border=border,
+        calibration=calibration,
     )
 
 
@@ -309,6 +341,14 @@ def load(folder: str | os.PathLike[str], *, device: "str | torch.device | None" 
         fitted.detector, fitted.origin, package.calibration, package.region, package.digest
     )
     return detector
+
+
+def _probed(split: Split, material: FreshAnomalies) -> tuple[ImageSource, ImageSource]:
+    """Return good images and anomalies that an export is compared by: held-out ones if any."""
+    if len(split.held_out):
+        return split.held_out, material.held_out
+    anomalies = material.data.anomalies
+    return split.train, ArrayImages(()) if anomalies is None else anomalies.images
 
 
 def _tell(calibration: Calibration | None) -> None:

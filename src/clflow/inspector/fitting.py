@@ -16,8 +16,9 @@ from clflow.data.inspection import inspect_files
 from clflow.data.manifest import draw_contents
 from clflow.data.preparation import PrepareSettings
 from clflow.data.reading import AS_USUAL, Reading
+from clflow.decision.calibration import KINDS
 from clflow.decision.region_of_interest import RegionOfInterest, seen
-from clflow.errors import DataError
+from clflow.errors import DataError, SettingsError
 from clflow.progress import say
 from clflow.synthesis.fresh import FreshAnomalies, Named, fresh_anomalies
 from clflow.synthesis.settings import SynthesizeSettings
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from clflow.detectors.protocol import Detector
 
+# detectors that are fitted again for cross-calibration, without a part of the images each
+FOLDS = 5
 # from so few images none is held out: each is needed to learn from
 _LEAST = 4
 
@@ -58,10 +61,30 @@ def split_good(images: ImageSource, category: str) -> Split:
     parts = [
         [i for i, own in enumerate(digests) if (own in drawn) is held] for held in (False, True)
     ]
-    return Split(*(_some(images, part) for part in parts))
+    return Split(*(some_of(images, part) for part in parts))
 
 
-def _some(images: ImageSource, places: Sequence[int]) -> ImageSource:
+def divided(images: ImageSource, category: str, calibration: str) -> Split:
+    """Return what is learned from and what is held out, by the kind of calibration.
+
+    Raises:
+        SettingsError: there is no such kind.
+        DataError: there are too few images for it.
+    """
+    if calibration not in KINDS:
+        raise SettingsError(f"calibration is {calibration!r}: allowed are {' and '.join(KINDS)}")
+    if calibration == "split":
+        return split_good(images, category)
+    if len(images) < 2 * FOLDS:
+        raise DataError(
+            f"{len(images)} good images are too few for cross-calibration: give at least "
+            f"{2 * FOLDS}, or use calibration 'split'"
+        )
+    return Split(images, ArrayImages(()))
+
+
+def some_of(images: ImageSource, places: Sequence[int]) -> ImageSource:
+    """Return the images at some places of a source."""
     if isinstance(images, FileImages):
         readings = tuple(images.readings[place] for place in places) if images.readings else ()
         paths = tuple(images.paths[place] for place in places)

@@ -4,7 +4,7 @@ Nothing here decides anything: the stage `train` scores held-out images too, and
 when rules of decisions change.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from platform import python_version
@@ -28,6 +28,7 @@ AT_ONCE = 16
 LIBRARIES = ("torch", "timm", "numpy", "opencv-python")
 
 Scored = tuple[NDArray[np.uint8], float, NDArray[np.float32]]
+Row = tuple[float, float, float]
 
 
 def score_all(
@@ -62,16 +63,32 @@ def held_out_scores(
     """
     if not len(images):
         return None
+    rows = rows_of(score_all(detector, images, region), region)
+    made = [] if anomalies is None else [score for _, score, _ in score_all(detector, anomalies)]
+    return summarized(rows, made, rates)
+
+
+def rows_of(scored: Iterable[Scored], region: RegionOfInterest | None) -> list[Row]:
+    """Return score, and highest and lowest pixel of the map at its own size, of each image."""
     rows = []
-    for image, score, own in score_all(detector, images, region):
+    for image, score, own in scored:
         whole = own_map(own, (image.shape[1], image.shape[0]), region)
         rows.append((score, float(whole.max()), float(whole.min())))
-    scores, peaks, lowest = np.array(rows).T
-    made = [] if anomalies is None else [score for _, score, _ in score_all(detector, anomalies)]
-    if not (np.isfinite(rows).all() and np.isfinite(made).all()):
+    return rows
+
+
+def summarized(
+    rows: Sequence[Row],
+    anomalies: Sequence[float],
+    rates: Mapping[str, float | None],
+    kind: str = "split",
+) -> dict[str, Any] | None:
+    """Return the content of calibration.json, None where a score is not finite, which is said."""
+    if not (np.isfinite(rows).all() and np.isfinite(anomalies).all()):
         say("scores of held-out images are NaN or infinite: no threshold, no decision")
         return None
-    return described(scores, peaks, float(np.median(lowest)), made, rates)
+    scores, peaks, lowest = np.array(rows).T
+    return described(scores, peaks, float(np.median(lowest)), anomalies, rates, kind=kind)
 
 
 def noted(
