@@ -18,13 +18,13 @@ def registration_arrays(registration: Registration) -> Arrays:
     arrays = {f"search_{name}": value for name, value in _search(search).items()}
     for name, refinement in (("middle", middle), ("fine", fine)):
         arrays |= {f"{name}_{part}": value for part, value in _refinement(refinement).items()}
-    return {name: value.cpu().float().numpy() for name, value in arrays.items()}
+    return {name: value.cpu().float().contiguous().numpy() for name, value in arrays.items()}
 
 
 def _refinement(refinement: Refinement) -> dict[str, Tensor]:
     return {
         "window": disc(refinement.size),
-        "moments": refinement.moments,
+        "moments": refinement.moments.T,
         "totals": refinement.totals,
         "offsets": refinement.offsets,
     }

@@ -107,12 +107,13 @@ def _write_all(
     detector: Exportable, folder: Path, engine: EngineName, shapes: Sequence[tuple[int, ...]]
 ) -> None:
     registered = active_alignment(detector) is not None
+    outputs = ["aligned_map"] if registered else ["score", "map"]
     graph, graphs = _graph(detector).eval(), {}
     for height, width in _sizes(detector, shapes, registered):
         name = size_name(height, width)
         graphs[name] = f"detector-{name}{_SUFFIXES[engine]}"
         pixels = torch.zeros(_TRACED, height, width, 3, dtype=torch.uint8)
-        _write(graph, pixels, folder / graphs[name])
+        write_graph(graph, pixels, folder / graphs[name], outputs)
     if registered:
         np.savez(folder / ARRAYS, allow_pickle=False, **_arrays(detector))
     _description(detector, engine, graphs).write(folder)
@@ -211,8 +212,13 @@ def _description(detector: Exportable, engine: EngineName, graphs: dict[str, str
     )
 
 
-def _write(graph: nn.Module, pixels: Tensor, path: Path) -> None:
-    """Write the graph of pixels [N, H, W, 3] for an engine, with any number of images."""
+def write_graph(graph: nn.Module, pixels: Tensor, path: Path, outputs: Sequence[str]) -> None:
+    """Write the graph of pixels [N, H, W, 3], of any number of images.
+
+    Args:
+        path: its suffix says for which engine.
+        outputs: their names.
+    """
     onnx_path = path.with_suffix(".onnx")
     with _quiet(), torch.no_grad():
         program: Any = torch.onnx.export(
@@ -221,7 +227,7 @@ def _write(graph: nn.Module, pixels: Tensor, path: Path) -> None:
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("images")},),
             input_names=["pixels"],
-            output_names=["aligned_map"] if graph.scored.registered else ["score", "map"],  # type: ignore[union-attr]
+            output_names=list(outputs),
             opset_version=OPSET,
             verbose=False,
         )

@@ -90,7 +90,8 @@ class Refinement:
 
     Args:
         window: what images are seen through [S, S].
-        moments, totals, offsets: constants of `clflow.alignment.registration.Refinement`.
+        moments: of `clflow.alignment.registration.Refinement`, a row each [6, S * S].
+        totals, offsets: its other constants.
     """
 
     def __init__(self, window: Floats, moments: Floats, totals: Floats, offsets: Floats) -> None:
@@ -117,7 +118,7 @@ class Refinement:
                 for image, theta in pairs
             ]
         )
-        sums, power = seen @ self.moments, np.square(seen) @ self.moments[:, 5]
+        sums, power = seen @ self.moments.T, np.square(seen) @ self.moments[5]
         mean = sums[:, 4:5] / self.totals[4]
         norm = power[:, None] - 2 * mean * sums[:, 5:6] + np.square(mean) * self.totals[5]
         return (sums[:, :4] - mean * self.totals[:4]) / np.sqrt(np.maximum(norm, 1e-12))
