@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.data.given import Image, good_images
+from clflow.data.given import Image, good_images, is_single
 from clflow.data.images import ArrayImages, ImageSource
 from clflow.data.reading import parse_reading
 from clflow.decision.calibration import USUAL_RATE, Calibration, Kind, Rates
@@ -138,7 +138,7 @@ class Detector(Predicting):
                 the method needs are missing.
             TrainingError: the training diverged.
         """
-        given = images if isinstance(images, str | os.PathLike) else list(images)
+        given = images if is_single(images) else list(cast(Iterable[Any], images))
         reading = find_reading(given)
         good, names = good_images(given, reading), names_of(given, dataset, category)
         rates = asdict(Rates(image=false_alarm_rate, review=review_rate))

@@ -105,6 +105,7 @@ def find_reading(images: object) -> Reading:
         if arrays:
             peaks = [float(one.max()) for one in arrays if one.dtype == np.uint16 and one.size]
             return Reading(white_of_16_bits(max(peaks)) if peaks else None)
+    # says what is wrong with what is no good images
     source = good_images(images)  # type: ignore[arg-type]
     if not isinstance(source, FileImages):
         return AS_USUAL
