@@ -15,7 +15,7 @@ from clflow.data.reading import parse_reading
 from clflow.decision.calibration import USUAL_RATE, Calibration, Rates
 from clflow.decision.card import write_card
 from clflow.decision.predicting import Predicting, Raw
-from clflow.decision.region_of_interest import RegionOfInterest
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.decision.sealing import CARD, PROBES, SHIFT, seal
 from clflow.detectors.protocol import Workspace
 from clflow.detectors.registry import Method, find_method

@@ -16,7 +16,7 @@ from clflow.data.inspection import inspect_files
 from clflow.data.manifest import draw_contents
 from clflow.data.preparation import PrepareSettings
 from clflow.data.reading import AS_USUAL, Reading
-from clflow.decision.region_of_interest import RegionOfInterest, seen
+from clflow.data.region_of_interest import RegionOfInterest, seen
 from clflow.errors import DataError
 from clflow.progress import say
 from clflow.synthesis.fresh import FreshAnomalies, Named, fresh_anomalies
