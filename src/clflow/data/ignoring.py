@@ -30,6 +30,9 @@ class Ignoring:
     notes: tuple[str, ...] = ()
 
 
+NOTHING_IGNORED = Ignoring()
+
+
 def find_ignored(folder: Path, category: str, settings: PrepareSettings) -> Ignoring:
     """Return what is ignored of a category by its mask, if it has one, and the border."""
     border_alone = Ignoring(RegionOfInterest.read(None, settings.border))

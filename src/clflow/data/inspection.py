@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from clflow.data.accounting import Unread, unread_files
 from clflow.data.decoding import colours, decode_image, header_of, read_content
 from clflow.data.headers import Header
-from clflow.data.ignoring import Ignoring, find_ignored, misfits
+from clflow.data.ignoring import NOTHING_IGNORED, Ignoring, find_ignored, misfits
 from clflow.data.layouts import find_images, find_layout
 from clflow.data.masks import GivenMask, judge, read_given_mask
 from clflow.data.preparation import PrepareSettings
@@ -36,8 +36,9 @@ _READERS = 8
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What the pixels of an image are like; those that are ignored are taken for black, or left out.
+    """What the pixels of an image are like.
 
+    Those that are ignored are black in the digest and the thumbnail, and left out otherwise.
     `digest` is that of the decoded pixels, `thumbnail` [32, 32] their mean grey values as stored;
     `depth` as "16-bit", `low` and `peak` the smallest and largest value, `values` the number of
     colours, counted to 3; `ends` the share of pixels in the lowest or highest tenth of the range.
@@ -90,7 +91,7 @@ class Inspection:
     findings: tuple[Finding, ...]
     unread: tuple[Unread, ...]
     masks: str = ""
-    ignoring: Ignoring = Ignoring()
+    ignoring: Ignoring = NOTHING_IGNORED
 
     def select(self, label: int | None = None, part: str | None = None) -> list[Finding]:
         """Return the readable images with this label and of this part."""

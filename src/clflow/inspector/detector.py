@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from clflow.data.given import Image, good_images
 from clflow.data.images import ArrayImages
 from clflow.data.reading import parse_reading
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.decision.calibration import USUAL_RATE, Calibration, Rates
 from clflow.decision.card import write_card
 from clflow.decision.predicting import Predicting, Raw
-from clflow.data.region_of_interest import RegionOfInterest
 from clflow.decision.sealing import CARD, PROBES, SHIFT, seal
 from clflow.detectors.protocol import Workspace
 from clflow.detectors.registry import Method, find_method
@@ -128,13 +128,13 @@ class Detector(Predicting):
         import torch
 
         given = images if isinstance(images, str | os.PathLike) else list(images)
-        reading = find_reading(given)
+        region = RegionOfInterest.read(ignore, border)
+        reading = find_reading(given, region)
         good, names = good_images(given, reading), names_of(given, dataset, category)
         rates = Rates(image=false_alarm_rate, review=review_rate)
-        region = RegionOfInterest.read(ignore, border)
         method = find_method(self.method)
         chosen = _complete(method, self.settings)
-        split = split_good(good, names.category).seen(region)
+        split = split_good(good, names.category, region)
         detector = method.detector_class()(chosen, method=self.method, device=self.device)
         generator = torch.Generator().manual_seed(int(self.seed))
         with exact_repeats(), training_material(detector, split, chosen, names) as material:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clflow.data.depth import find_depth, white_of_16_bits
 from clflow.data.given import GOOD_PLACES, good_images
@@ -39,17 +40,14 @@ class Split:
     train: ImageSource
     held_out: ImageSource
 
-    def seen(self, region: RegionOfInterest | None) -> "Split":
-        """Return the images as a detector sees them."""
-        return Split(seen(self.train, region), seen(self.held_out, region))
 
-
-def split_good(images: ImageSource, category: str) -> Split:
+def split_good(images: ImageSource, category: str, region: RegionOfInterest | None = None) -> Split:
     """Return good images in two parts, drawn by their content: as the stage `prepare` does.
 
-    Where so many cannot be spared, a quarter is held out; of fewer than four images, none.
+    Pixels that are ignored are no content, and are painted over. Where so many cannot be spared, a
+    quarter is held out; of fewer than four images, none.
     """
-    settings, digests = PrepareSettings(), images.digests
+    settings, digests = PrepareSettings(), _contents(images, region)
     contents = set(digests)
     size = max(settings.validation_minimum, round(settings.validation_fraction * len(contents)))
     if len(contents) - size < settings.training_minimum:
@@ -58,7 +56,18 @@ def split_good(images: ImageSource, category: str) -> Split:
     parts = [
         [i for i, own in enumerate(digests) if (own in drawn) is held] for held in (False, True)
     ]
-    return Split(*(_some(images, part) for part in parts))
+    return Split(*(seen(_some(images, part), region) for part in parts))
+
+
+def _contents(images: ImageSource, region: RegionOfInterest | None) -> tuple[str, ...]:
+    """Return what the draw knows each image by: its digest, or that of the pixels that count."""
+    if region is None:
+        return images.digests
+    if isinstance(images, FileImages):
+        looks = [one.look for one in inspect_files(images.paths, PrepareSettings(), region)]
+        return tuple(look.digest for look in looks if look)
+    painted = (region.painted(images[place]) for place in range(len(images)))
+    return tuple(digest for image in painted for digest in ArrayImages([image]).digests)
 
 
 def _some(images: ImageSource, places: Sequence[int]) -> ImageSource:
@@ -69,10 +78,11 @@ def _some(images: ImageSource, places: Sequence[int]) -> ImageSource:
     return ArrayImages([images[place] for place in places])
 
 
-def find_reading(images: object) -> Reading:
+def find_reading(images: object, region: RegionOfInterest | None = None) -> Reading:
     """Return how good images are read: which value is white in those of more than 8 bits.
 
     Cameras of 10 or 12 bits leave most of 16 bits empty: without this, few grey levels are left.
+    Pixels that are ignored have no say.
 
     Raises:
         DataError: the images have several depths, or one cannot be read.
@@ -80,13 +90,14 @@ def find_reading(images: object) -> Reading:
     if isinstance(images, Sequence) and not isinstance(images, str):
         arrays = [one for one in images if isinstance(one, np.ndarray)]
         if arrays:
-            peaks = [float(one.max()) for one in arrays if one.dtype == np.uint16 and one.size]
+            deep = [one for one in arrays if one.dtype == np.uint16 and one.size]
+            peaks = [_peak(one, region) for one in deep]
             return Reading(white_of_16_bits(max(peaks)) if peaks else None)
     source = good_images(images)  # type: ignore[arg-type]
     if not isinstance(source, FileImages):
         return AS_USUAL
     settings = PrepareSettings()
-    findings = inspect_files(source.paths, settings)
+    findings = inspect_files(source.paths, settings, region)
     depth = find_depth(findings, settings)
     if problems := [*(one.problem for one in findings if one.problem), *depth.problems]:
         more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
@@ -94,6 +105,11 @@ def find_reading(images: object) -> Reading:
     for note in depth.notes:
         say(note)
     return Reading(depth.white)
+
+
+def _peak(pixels: NDArray[np.uint16], region: RegionOfInterest | None) -> float:
+    counted = pixels if region is None else pixels[~region.at(*pixels.shape[:2])]
+    return float(counted.max())
 
 
 def names_of(images: object, dataset: str | None = None, category: str | None = None) -> Named:
