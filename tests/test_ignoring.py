@@ -98,7 +98,7 @@ def test_a_mask_that_cannot_be_used_is_one_error(
 def test_a_mask_whose_path_no_manifest_can_hold_is_refused(root: Path) -> None:
     put(bottles(root / "a,b") / "ignore.png", CORNER)
     assert prepare(root / "a,b", **IGNORE).manifest.train
-    with pytest.raises(DataError, match="the path of the mask .* has a comma"):
+    with pytest.raises(DataError, match=r"the path of the mask .* has a comma"):
         build_manifest(root / "a,b", "bottle", "mvtec_ad", PrepareSettings(**IGNORE), root)
 
 
@@ -171,7 +171,7 @@ def test_a_mask_that_changed_after_prepare_is_named(root: Path) -> None:
     with pytest.raises(DataError, match="differs from its manifest: run `dvc repro`"):
         image_files(root, records)
     mask.unlink()
-    with pytest.raises(DataError, match="cannot read image .*: No such file"):
+    with pytest.raises(DataError, match=r"cannot read image .*: No such file"):
         region_of(records, root)
     odd = replace(records[0], reading="border=1")
     with pytest.raises(DataError, match="ignore different pixels"):
