@@ -85,7 +85,7 @@ def measure(name: str, manifest: Manifest, study: StudySettings, count: int) -> 
     settings = SynthesizeSettings(generator=name, per_image=1, validation_per_image=0)
     root, records = study.root_of(manifest.category), manifest.train[: count + 1]
     side = settings.image_size
-    images = [read_resized(root / r.path, r.sha256, side, side) for r in records]
+    images = [read_resized(root, r.path, r.sha256, side, side) for r in records]
     (member,) = find_members(decide_on(manifest, root, study.dataset, settings), settings)
     generator = get_generator(name)
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from clflow.data.records import read_manifest
+from clflow.data.records import read_manifest, region_of
 from clflow.detectors.registry import find_method
 from clflow.device import prepare_torch
 from clflow.files import sha256_of
@@ -39,6 +39,7 @@ def main(method: str, category: str) -> None:
             anomalies=validation_anomalies(bank),
             shapes=tuple((record.height, record.width) for record in manifest.train),
             reading=manifest.train[0].how(),
+            region=region_of(manifest.records, root),
         )
         models = StudyPaths(study.name).models(method, category)
         seconds = train_seeds(run, material, study.seeds, models)

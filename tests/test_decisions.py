@@ -11,9 +11,9 @@ from scipy import ndimage
 from scipy.stats import ks_2samp
 
 from clflow.data.images import ArrayImages, write_png
+from clflow.data.region_of_interest import PaintedImages, RegionOfInterest, own_map, seen
 from clflow.decision.calibration import Calibration, Rates, shift_of
 from clflow.decision.prediction import Judge, to_frame
-from clflow.decision.region_of_interest import PaintedImages, RegionOfInterest, own_map, seen
 from clflow.decision.regions import find_regions, region_mask
 from clflow.errors import DataError, SettingsError
 

@@ -7,10 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clflow.data.reading import Ignored, Reading, parse_ignored, parse_reading, reading_text
 from clflow.data.records import Manifest, Record, read_manifest, write_manifest
 from clflow.errors import DataError
 
 texts = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
+readings = st.builds(
+    Reading,
+    white=st.none() | st.just(4095.0),
+    upright=st.booleans(),
+    mask=st.sampled_from(["auto", "alpha"]),
+)
+names = st.text(st.characters(exclude_characters=",", exclude_categories=["Cc", "Cs"]), min_size=1)
+masks = st.builds(
+    Ignored, border=st.integers(0, 99), mask=names, sha256=st.text("0123456789abcdef", min_size=64)
+)
+ignored = masks | st.builds(Ignored, border=st.integers(0, 99))
 records = st.builds(
     Record,
     path=texts,
@@ -21,6 +33,7 @@ records = st.builds(
     defect=texts,
     mask=st.none() | texts,
     split=st.sampled_from(["train", "validation", "test"]),
+    reading=st.builds(reading_text, readings, ignored),
 )
 
 
@@ -36,6 +49,22 @@ def test_manifests_survive_writing_and_reading(
 
     assert read_manifest(path) == manifest
     assert read_manifest(path).digest == manifest.digest
+
+
+@given(readings, ignored)
+def test_how_an_image_is_read_and_what_is_ignored_survive_as_one_text(
+    reading: Reading, ignored: Ignored
+) -> None:
+    text = reading_text(reading, ignored)
+    assert (parse_reading(text), parse_ignored(text)) == (reading, ignored)
+
+
+@pytest.mark.parametrize(
+    "text", ["border=-0", "border=x", "border=0", "ignored=a.png", "sha256=0", "mask=auto"]
+)
+def test_a_text_that_nothing_writes_is_no_way_to_read_an_image(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no way to read|invalid literal"):
+        parse_ignored(text)
 
 
 RECORD = Record("b.png", "0" * 64, 4, 3, 0, "good", None, "train")

@@ -27,14 +27,17 @@ class Unread:
     spoils: bool = False
 
 
-def unread_files(root: Path, folder: Path, images: Iterable[Found], table: bool) -> list[Unread]:
+def unread_files(
+    root: Path, folder: Path, images: Iterable[Found], table: bool, ignored: Path | None = None
+) -> list[Unread]:
     """Return the files below a category's folder that are neither images nor masks of the study.
 
     Args:
         table: whether a table says which images are read, so that others are left out on purpose.
+        ignored: the mask of what is ignored of all images.
     """
     images = list(images)
-    read = {path for image in images for path in (image.path, image.mask) if path}
+    read = {path for image in images for path in (image.path, image.mask) if path} | {ignored}
     kinds = {image.path.parent for image in images}
     matched = {image.mask.parent for image in images if image.mask}
     groups: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)

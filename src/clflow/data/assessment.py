@@ -39,6 +39,7 @@ def assess(
     depth = find_depth(inspection.findings, settings)
     problems = [
         *_constant(inspection)[0],
+        *inspection.ignoring.problems,
         *_training_problems(splits, settings),
         *_test_problems(tested),
         *_name_problems(inspection),
@@ -51,6 +52,7 @@ def assess(
         *(_unread_line(unread) for unread in inspection.unread if unread.spoils),
     ]
     notes = [
+        *inspection.ignoring.notes,
         *_test_notes(tested),
         *_mask_notes(inspection),
         *_reading_notes(inspection),

@@ -15,8 +15,13 @@ _FULL = {"8-bit": 255.0, "16-bit": 65535.0, "float": 1.0}
 _BLOCK = 256
 
 
-def canonical_contents(findings: Sequence[Finding]) -> dict[str, str]:
-    """Return for each SHA-256 that of the first file with the same pixels, in their order."""
+def canonical_contents(findings: Sequence[Finding], by_pixels: bool = False) -> dict[str, str]:
+    """Return for each SHA-256 that of the first file with the same pixels, in their order.
+
+    With `by_pixels` it is the digest of the pixels, of which what is ignored is no part.
+    """
+    if by_pixels:
+        return {one.sha256: one.look.digest if one.look else one.sha256 for one in findings}
     first: dict[str, str] = {}
     for one in findings:
         key = one.look.digest if one.look else one.sha256

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from clflow.data.accounting import Unread, unread_files
 from clflow.data.decoding import colours, decode_image, header_of, read_content
 from clflow.data.headers import Header
+from clflow.data.ignoring import NOTHING_IGNORED, Ignoring, find_ignored, misfits
 from clflow.data.layouts import find_images, find_layout
 from clflow.data.masks import GivenMask, judge, read_given_mask
 from clflow.data.preparation import PrepareSettings
 from clflow.data.reading import Reading
 from clflow.data.records import GOOD, TRAIN, Found
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.errors import DataError
 from clflow.progress import track
 
@@ -36,6 +38,7 @@ _READERS = 8
 class Look:
     """What the pixels of an image are like.
 
+    Those that are ignored are black in the digest and the thumbnail, and left out otherwise.
     `digest` is that of the decoded pixels, `thumbnail` [32, 32] their mean grey values as stored;
     `depth` as "16-bit", `low` and `peak` the smallest and largest value, `values` the number of
     colours, counted to 3; `ends` the share of pixels in the lowest or highest tenth of the range.
@@ -79,12 +82,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The findings of a category; `unread` are its other files; `masks` is where those are."""
+    """The findings of a category; `unread` are its other files; `masks` is where those are.
+
+    `ignoring` is what does not count of its images.
+    """
 
     category: str
     findings: tuple[Finding, ...]
     unread: tuple[Unread, ...]
     masks: str = ""
+    ignoring: Ignoring = NOTHING_IGNORED
 
     def select(self, label: int | None = None, part: str | None = None) -> list[Finding]:
         """Return the readable images with this label and of this part."""
@@ -107,24 +114,26 @@ def inspect_category(
         DataError: the folder does not have the layout.
     """
     images = find_images(root, category, layout)
-    budget = _Budget(settings.max_pixels)
-    with ThreadPoolExecutor(_READERS) as pool:
-        inspected = pool.map(partial(_inspect_image, root, settings, budget), images)
-        findings = tuple(track(inspected, f"reading {category}", len(images)))
     chosen = find_layout(layout)
     folder = chosen.folder(root, category)
+    ignoring = find_ignored(folder, category, settings)
+    work = partial(_inspect_image, root, settings, _Budget(settings.max_pixels), ignoring.region)
+    with ThreadPoolExecutor(_READERS) as pool:
+        findings = tuple(track(pool.map(work, images), f"reading {category}", len(images)))
     listed = layout in ("table", "visa")
-    unread = tuple(unread_files(root, folder, images, listed))
-    return Inspection(category, findings, unread, chosen.masks)
+    unread = tuple(unread_files(root, folder, images, listed, ignoring.path))
+    shapes = {(one.height, one.width): one.name for one in findings[::-1] if one.readable}
+    return Inspection(category, findings, unread, chosen.masks, misfits(ignoring, shapes))
 
 
-def inspect_files(paths: Sequence[Path], settings: PrepareSettings) -> tuple[Finding, ...]:
+def inspect_files(
+    paths: Sequence[Path], settings: PrepareSettings, region: RegionOfInterest | None = None
+) -> tuple[Finding, ...]:
     """Read files once that are all good images of one category, of no layout."""
     found = [Found(path, None, GOOD, 0, TRAIN) for path in paths]
-    budget = _Budget(settings.max_pixels)
+    work = partial(_inspect_image, Path(), settings, _Budget(settings.max_pixels), region)
     with ThreadPoolExecutor(_READERS) as pool:
-        inspected = pool.map(partial(_inspect_image, Path(), settings, budget), found)
-        return tuple(track(inspected, "reading good images", len(found)))
+        return tuple(track(pool.map(work, found), "reading good images", len(found)))
 
 
 class _Budget:
@@ -151,24 +160,35 @@ def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def _inspect_image(root: Path, settings: PrepareSettings, budget: _Budget, found: Found) -> Finding:
+def _inspect_image(
+    root: Path,
+    settings: PrepareSettings,
+    budget: _Budget,
+    region: RegionOfInterest | None,
+    found: Found,
+) -> Finding:
     name = _relative(found.path, root)
     try:
         content = read_content(found.path)
         header = header_of(found.path, content, settings.max_pixels)
         with budget.holding(header.width * header.height):
-            return _inspected(found, name, content, header, settings)
+            return _inspected(found, name, content, header, settings, region)
     except DataError as error:
         return Finding(found, name, problem=str(error))
 
 
 def _inspected(
-    found: Found, name: str, content: bytes, header: Header, settings: PrepareSettings
+    found: Found,
+    name: str,
+    content: bytes,
+    header: Header,
+    settings: PrepareSettings,
+    region: RegionOfInterest | None,
 ) -> Finding:
     upright = settings.orientation != "ignore"
     pixels = colours(decode_image(found.path, content, header, upright=upright), found.path)
     height, width = pixels.shape[:2]
-    look = _look(pixels, header)
+    look = _look(pixels, header, _counted(region, (height, width)))
     kind = f"{found.path.suffix.lower().lstrip('.')} {look.depth} {_colour(pixels)}"
     del pixels
     state, mask, problem = _inspect_mask(found, (height, width), header, settings)
@@ -218,7 +238,19 @@ def _colour(pixels: NDArray[Any]) -> str:
     return "grey" if pixels.ndim == 2 else "RGB"
 
 
-def _look(pixels: NDArray[Any], header: Header) -> Look:
+def _counted(region: RegionOfInterest | None, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """Return which pixels count [H, W], None for all; also where none does, which others tell."""
+    try:
+        return None if region is None else ~region.at(*shape)
+    except DataError:
+        return None
+
+
+def _look(pixels: NDArray[Any], header: Header, counted: NDArray[np.bool_] | None = None) -> Look:
+    if counted is not None:
+        pixels = np.where(counted if pixels.ndim == 2 else counted[..., None], pixels, 0).astype(
+            pixels.dtype
+        )
     if pixels.ndim == 3 and _is_grey(pixels):
         pixels = np.ascontiguousarray(pixels[..., 0])
     depth = "float" if pixels.dtype == np.float32 else f"{pixels.itemsize * 8}-bit"
@@ -226,6 +258,8 @@ def _look(pixels: NDArray[Any], header: Header) -> Look:
     grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2, dtype=np.float32)
     grey = grey.astype(np.float32)
     small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    if counted is not None:
+        pixels, grey = pixels[counted][None], grey[counted][None]
     low, peak = float(pixels.min()), float(pixels.max())
     return Look(
         digest,

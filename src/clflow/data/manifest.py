@@ -6,9 +6,10 @@ from pathlib import Path
 
 from clflow.data.assessment import assess
 from clflow.data.duplicates import canonical_contents
+from clflow.data.ignoring import Ignoring
 from clflow.data.inspection import Finding, Inspection, inspect_category
 from clflow.data.preparation import PrepareSettings
-from clflow.data.reading import Reading
+from clflow.data.reading import NONE_IGNORED, SEPARATOR, Ignored, Reading, reading_text
 from clflow.data.records import ANY, TEST, TRAIN, Manifest, Record
 from clflow.errors import DataError
 from clflow.files import digest_of
@@ -45,8 +46,9 @@ def build_manifest(
     if assessment.problems:
         raise DataError(_summary(category, assessment.problems))
     folder = root if base is None else base
+    ignored = _ignored(inspection.ignoring, folder)
     records = tuple(
-        _record(finding, splits, folder, _reading(finding, assessment.white, settings))
+        _record(finding, splits, folder, _reading(finding, assessment.white, settings, ignored))
         for finding in inspection.findings
     )
     return Prepared(Manifest(category, records), assessment.notes)
@@ -57,10 +59,10 @@ def draw_splits(inspection: Inspection, settings: PrepareSettings) -> dict[str, 
 
     Copies of an image share a split, also those saved anew. The draw depends on the seed, the
     category and the contents only: renaming or moving files does not change it, and adding a file
-    hardly does.
+    hardly does. Pixels that are ignored are no content.
     """
     drawn_from = [one for one in inspection.select(label=0) if one.found.part != TEST]
-    same = canonical_contents(drawn_from)
+    same = canonical_contents(drawn_from, by_pixels=inspection.ignoring.region is not None)
     free = {same[content] for content in _contents(inspection.select(label=0, part=ANY))}
     count = round(settings.test_fraction * len(free))
     tested = draw_contents(free, count, inspection.category, settings)
@@ -100,7 +102,21 @@ def _summary(category: str, problems: tuple[str, ...]) -> str:
     return "\n".join([heading, *shown])
 
 
-def _reading(finding: Finding, white: float | None, settings: PrepareSettings) -> str:
+def _ignored(ignoring: Ignoring, folder: Path) -> Ignored:
+    region = ignoring.region
+    if region is None:
+        return NONE_IGNORED
+    if region.ignored is None or ignoring.path is None:
+        return Ignored(region.border)
+    path = _below(ignoring.path, folder)
+    if SEPARATOR in path:
+        raise DataError(f"the path of the mask {path} has a comma: rename its folders")
+    return Ignored(region.border, path, ignoring.sha256)
+
+
+def _reading(
+    finding: Finding, white: float | None, settings: PrepareSettings, ignored: Ignored
+) -> str:
     """Return how an image is read, nothing where a setting makes no difference to it."""
     look = finding.look
     deep, tagged = (look.depth != "8-bit", look.orientation != 1) if look else (False, False)
@@ -110,7 +126,7 @@ def _reading(finding: Finding, white: float | None, settings: PrepareSettings) -
         upright=settings.orientation != "ignore" or not (tagged or masked),
         mask=settings.mask if masked else "auto",
     )
-    return str(reading)
+    return reading_text(reading, ignored)
 
 
 def _record(finding: Finding, splits: dict[str, str], folder: Path, reading: str) -> Record:

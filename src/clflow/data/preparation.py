@@ -1,11 +1,14 @@
 """Settings of the stage `prepare`: how images are read and split."""
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from clflow.data.decoding import MAX_PIXELS
 from clflow.data.reading import MaskRule
+
+_MASK_NAME = re.compile(r"[^/\\,.\x00-\x1f][^/\\,\x00-\x1f]*\.png", re.IGNORECASE)
 
 
 class PrepareSettings(BaseModel):
@@ -24,6 +27,10 @@ class PrepareSettings(BaseModel):
     several pages or frames, or refuses them. `white` is the value of 16-bit and float images that
     is shown as white; null finds it from all images of the category. An image of more than
     `max_pixels` is refused; about as many are held in memory at a time.
+
+    `ignore` is the name of a PNG in the folder of each category, such as `ignore.png`: what is not
+    black there does not count, in training, scores, regions and metrics; nor do `border` pixels
+    from each edge. A category without the file is used whole.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,3 +46,15 @@ class PrepareSettings(BaseModel):
     pages: Literal["refuse", "first"] = "refuse"
     white: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
+    ignore: str | None = None
+    border: int = Field(default=0, ge=0)
+
+    @field_validator("ignore")
+    @classmethod
+    def _in_folder(cls, name: str | None) -> str | None:
+        if name is not None and not _MASK_NAME.fullmatch(name):
+            raise ValueError(
+                "give the name of a PNG in the folder of each category, such as ignore.png: no "
+                "path, no comma"
+            )
+        return name

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from clflow import files
+from clflow.data.images import read_image
 from clflow.data.masks import read_given_mask
-from clflow.data.reading import Reading, parse_reading
+from clflow.data.reading import Reading, parse_ignored, parse_reading
+from clflow.data.region_of_interest import RegionOfInterest, read_region
 from clflow.errors import DataError
 
 GOOD = "good"
@@ -62,7 +64,7 @@ class Record:
     """One image: POSIX paths relative to the study root, size in pixels, label 0 good, 1 anomalous.
 
     `defect` is "good" or the name of the defect, `mask` is None where there is none. `reading` says
-    how image and mask are read, nothing where that is as usual.
+    how image and mask are read and which pixels do not count, nothing where that is as usual.
     """
 
     path: str
@@ -78,6 +80,14 @@ class Record:
     def how(self) -> Reading:
         """Return how image and mask are read."""
         return parse_reading(self.reading)
+
+    def region(self, root: Path) -> RegionOfInterest | None:
+        """Return which of its pixels count, None for all.
+
+        Raises:
+            DataError: the mask of what is ignored is missing or has changed.
+        """
+        return read_region(parse_ignored(self.reading), root)
 
 
 # the last column is written only where some image is not read as usual
@@ -177,7 +187,8 @@ def _record(number: int, row: list[str], columns: int) -> Record:
     if len(row) != columns:
         raise ValueError(f"row {number} has {len(row)} fields, expected {columns}")
     _, path, sha256, width, height, label, defect, mask, split, *rest = row
-    reading = str(parse_reading(rest[0])) if rest else ""
+    (reading,) = rest or ("",)
+    parse_reading(reading)
     if split not in SPLITS:
         raise ValueError(f"row {number}: split is {split!r}, allowed are {', '.join(SPLITS)}")
     if not (width.isdecimal() and height.isdecimal()):
@@ -188,16 +199,53 @@ def _record(number: int, row: list[str], columns: int) -> Record:
     return Record(path, sha256, *size, int(label), defect, mask or None, split, reading)
 
 
+def record_image(record: Record, root: Path) -> np.ndarray:
+    """Return an image as detectors see it, uint8 [H, W, 3]: what is ignored is painted over.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    image = read_image(root / record.path, record.how(), max_pixels=None)
+    region = record.region(root)
+    return image if region is None else region.painted(image)
+
+
 def record_mask(record: Record, root: Path) -> np.ndarray | None:
     """Return an anomalous image's mask at its own size, bool [H, W]; None where nothing is marked.
 
-    An empty mask of an anomalous image tells as little of where its defect is as none.
+    An empty mask of an anomalous image tells as little of where its defect is as none. What is
+    ignored is not marked.
     """
+    mask = given_mask(record, root)
+    region = record.region(root)
+    if mask is None or region is None:
+        return mask
+    counted = mask & ~region.at(*mask.shape)
+    return counted if counted.any() else None
+
+
+def given_mask(record: Record, root: Path) -> np.ndarray | None:
+    """Return the mask as `record_mask` does, with what is ignored."""
     if record.mask is None:
         return None
     shape = (record.height, record.width)
     mask = read_given_mask(root / record.mask, shape, record.how()).marked
     return mask if mask.any() else None
+
+
+def region_of(records: Iterable[Record], root: Path) -> RegionOfInterest | None:
+    """Return which pixels of all of a category's images count, None for all.
+
+    Raises:
+        DataError: not all have the same ones, or the mask is missing or has changed.
+    """
+    named = {parse_ignored(record.reading) for record in records}
+    if len(named) > 1:
+        raise DataError(
+            f"images of one category ignore different pixels ({' | '.join(map(str, named))}): run "
+            "the prepare stage again"
+        )
+    return read_region(named.pop(), root) if named else None
 
 
 def entries(folder: Path) -> list[Path]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clflow.data.reading import Reading, parse_reading
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.decision.calibration import Calibration
-from clflow.decision.region_of_interest import RegionOfInterest
 from clflow.decision.sealing import BACKBONE, CALIBRATION, CONTENTS, FORMAT, REGION, contents_digest
 from clflow.errors import DataError
 from clflow.files import sha256_of

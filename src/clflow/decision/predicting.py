@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from clflow.data.given import Image, is_single, several
 from clflow.data.images import FileImages, ImageSource
 from clflow.data.reading import Reading
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.decision.calibration import Calibration
 from clflow.decision.prediction import Judge, Prediction
-from clflow.decision.region_of_interest import RegionOfInterest
 
 Pixels = NDArray[np.uint8]
 # raw scores [N] and maps [N, S, S]

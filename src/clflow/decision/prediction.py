@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clflow.data.region_of_interest import RegionOfInterest, own_map
 from clflow.decision.calibration import Calibration, Decision
-from clflow.decision.region_of_interest import RegionOfInterest, own_map
 from clflow.decision.regions import Region, find_regions
 
 if TYPE_CHECKING:

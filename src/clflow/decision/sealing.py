@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clflow.data.images import write_png
-from clflow.decision.region_of_interest import RegionOfInterest
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.files import digest_of, sha256_of, write_json
 
 CONTENTS, CALIBRATION, REGION, BACKBONE = (

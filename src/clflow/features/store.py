@@ -38,6 +38,7 @@ _CODE = (
     "data/headers.py",
     "data/images.py",
     "data/reading.py",
+    "data/region_of_interest.py",
     "features/backbone.py",
     "features/registry.py",
     "features/store.py",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from clflow.data.images import ImageSource
 from clflow.data.preparation import PrepareSettings
-from clflow.decision.region_of_interest import RegionOfInterest
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.detectors.protocol import CrossFitted
 from clflow.errors import SettingsError
 from clflow.files import digest_of

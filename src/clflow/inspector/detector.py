@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from clflow.data.given import Image, good_images, is_single
 from clflow.data.images import ArrayImages, ImageSource
 from clflow.data.reading import parse_reading
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.decision.calibration import USUAL_RATE, Calibration, Kind, Rates
 from clflow.decision.card import write_card
 from clflow.decision.predicting import Predicting, Raw
-from clflow.decision.region_of_interest import RegionOfInterest
 from clflow.decision.sealing import CARD, PROBES, SHIFT, seal
 from clflow.detectors.protocol import Workspace
 from clflow.detectors.registry import Method, find_method
@@ -139,12 +139,12 @@ class Detector(Predicting):
             TrainingError: the training diverged.
         """
         given = images if is_single(images) else list(cast(Iterable[Any], images))
-        reading = find_reading(given)
+        region = RegionOfInterest.read(ignore, border)
+        reading = find_reading(given, region)
         good, names = good_images(given, reading), names_of(given, dataset, category)
         rates = asdict(Rates(image=false_alarm_rate, review=review_rate))
-        region = RegionOfInterest.read(ignore, border)
         chosen = _complete(find_method(self.method), self.settings)
-        split = divided(good, names.category, calibration).seen(region)
+        split = divided(good, names.category, calibration, region)
         with exact_repeats(), self._trained(split, chosen, names) as (detector, material):
             if calibration == "split":
                 scores = held_out_scores(detector, split.held_out, region, material.held_out, rates)

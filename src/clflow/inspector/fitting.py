@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clflow.data.depth import find_depth, white_of_16_bits
 from clflow.data.given import GOOD_PLACES, good_images
@@ -16,8 +17,8 @@ from clflow.data.inspection import inspect_files
 from clflow.data.manifest import draw_contents
 from clflow.data.preparation import PrepareSettings
 from clflow.data.reading import AS_USUAL, Reading
+from clflow.data.region_of_interest import RegionOfInterest, seen
 from clflow.decision.calibration import KINDS
-from clflow.decision.region_of_interest import RegionOfInterest, seen
 from clflow.errors import DataError, SettingsError
 from clflow.progress import say
 from clflow.synthesis.fresh import FreshAnomalies, Named, fresh_anomalies
@@ -42,17 +43,14 @@ class Split:
     train: ImageSource
     held_out: ImageSource
 
-    def seen(self, region: RegionOfInterest | None) -> "Split":
-        """Return the images as a detector sees them."""
-        return Split(seen(self.train, region), seen(self.held_out, region))
 
-
-def split_good(images: ImageSource, category: str) -> Split:
+def split_good(images: ImageSource, category: str, region: RegionOfInterest | None = None) -> Split:
     """Return good images in two parts, drawn by their content: as the stage `prepare` does.
 
-    Where so many cannot be spared, a quarter is held out; of fewer than four images, none.
+    Pixels that are ignored are no content, and are painted over. Where so many cannot be spared, a
+    quarter is held out; of fewer than four images, none.
     """
-    settings, digests = PrepareSettings(), images.digests
+    settings, digests = PrepareSettings(), _contents(images, region)
     contents = set(digests)
     size = max(settings.validation_minimum, round(settings.validation_fraction * len(contents)))
     if len(contents) - size < settings.training_minimum:
@@ -61,10 +59,23 @@ def split_good(images: ImageSource, category: str) -> Split:
     parts = [
         [i for i, own in enumerate(digests) if (own in drawn) is held] for held in (False, True)
     ]
-    return Split(*(some_of(images, part) for part in parts))
+    return Split(*(seen(some_of(images, part), region) for part in parts))
 
 
-def divided(images: ImageSource, category: str, calibration: str) -> Split:
+def _contents(images: ImageSource, region: RegionOfInterest | None) -> tuple[str, ...]:
+    """Return what the draw knows each image by: its digest, or that of the pixels that count."""
+    if region is None:
+        return images.digests
+    if isinstance(images, FileImages):
+        looks = [one.look for one in inspect_files(images.paths, PrepareSettings(), region)]
+        return tuple(look.digest for look in looks if look)
+    painted = (region.painted(images[place]) for place in range(len(images)))
+    return tuple(digest for image in painted for digest in ArrayImages([image]).digests)
+
+
+def divided(
+    images: ImageSource, category: str, calibration: str, region: RegionOfInterest | None = None
+) -> Split:
     """Return what is learned from and what is held out, by the kind of calibration.
 
     Raises:
@@ -74,13 +85,13 @@ def divided(images: ImageSource, category: str, calibration: str) -> Split:
     if calibration not in KINDS:
         raise SettingsError(f"calibration is {calibration!r}: allowed are {' and '.join(KINDS)}")
     if calibration == "split":
-        return split_good(images, category)
+        return split_good(images, category, region)
     if len(images) < 2 * FOLDS:
         raise DataError(
             f"{len(images)} good images are too few for cross-calibration: give at least "
             f"{2 * FOLDS}, or use calibration 'split'"
         )
-    return Split(images, ArrayImages(()))
+    return Split(seen(images, region), ArrayImages(()))
 
 
 def some_of(images: ImageSource, places: Sequence[int]) -> ImageSource:
@@ -92,10 +103,11 @@ def some_of(images: ImageSource, places: Sequence[int]) -> ImageSource:
     return ArrayImages([images[place] for place in places])
 
 
-def find_reading(images: object) -> Reading:
+def find_reading(images: object, region: RegionOfInterest | None = None) -> Reading:
     """Return how good images are read: which value is white in those of more than 8 bits.
 
     Cameras of 10 or 12 bits leave most of 16 bits empty: without this, few grey levels are left.
+    Pixels that are ignored have no say.
 
     Raises:
         DataError: the images have several depths, or one cannot be read.
@@ -103,14 +115,15 @@ def find_reading(images: object) -> Reading:
     if isinstance(images, Sequence) and not isinstance(images, str):
         arrays = [one for one in images if isinstance(one, np.ndarray)]
         if arrays:
-            peaks = [float(one.max()) for one in arrays if one.dtype == np.uint16 and one.size]
+            deep = [one for one in arrays if one.dtype == np.uint16 and one.size]
+            peaks = [_peak(one, region) for one in deep]
             return Reading(white_of_16_bits(max(peaks)) if peaks else None)
     # says what is wrong with what is no good images
     source = good_images(images)  # type: ignore[arg-type]
     if not isinstance(source, FileImages):
         return AS_USUAL
     settings = PrepareSettings()
-    findings = inspect_files(source.paths, settings)
+    findings = inspect_files(source.paths, settings, region)
     depth = find_depth(findings, settings)
     if problems := [*(one.problem for one in findings if one.problem), *depth.problems]:
         more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
@@ -118,6 +131,11 @@ def find_reading(images: object) -> Reading:
     for note in depth.notes:
         say(note)
     return Reading(depth.white)
+
+
+def _peak(pixels: NDArray[np.uint16], region: RegionOfInterest | None) -> float:
+    counted = pixels if region is None else pixels[~region.at(*pixels.shape[:2])]
+    return float(counted.max())
 
 
 def names_of(images: object, dataset: str | None = None, category: str | None = None) -> Named:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clflow.decision.region_of_interest import RegionOfInterest
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.decision.sealing import BACKBONE, HISTORY, seal, write_calibration, write_region
 from clflow.files import write_bytes, write_text
 from clflow.version import package_version

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clflow.data.images import ArrayImages, ImageSource
 from clflow.data.reading import AS_USUAL, Reading
-from clflow.decision.region_of_interest import RegionOfInterest, own_map, seen
+from clflow.data.region_of_interest import RegionOfInterest, own_map, seen
 from clflow.decision.sealing import USUAL_RATES, described, sizes_of
 from clflow.files import digest_of
 from clflow.progress import say, silent

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from clflow.data.records import Manifest, Record
+from clflow.data.records import Manifest, Record, region_of
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.detectors.registry import Method
 from clflow.files import remove_folder, write_bytes, write_json, write_text
@@ -82,7 +82,7 @@ def evaluate(subject: Subject, seeds: Sequence[int], settings: EvaluateSettings)
         plots.append(found.plots)
         if not rules:
             _write_pictures(subject, images, found, settings)
-            rules = protocol(settings, found.scores.test.anomaly_maps.shape[1:])
+            rules = protocol(settings, found.scores.test.anomaly_maps.shape[1:], images.region)
     write_plots(StudyPaths(subject.study).plots(method, category), plots)
     if not rules:
         _write_reasons(subject, failures)
@@ -138,7 +138,8 @@ def _score(detector: Detector, subject: Subject) -> CategoryScores:
     validation = detector.score(image_files(root, manifest.validation), workspace)
     synthetic = detector.score(validation_anomalies(subject.bank), workspace)
     test = detector.score(image_files(root, manifest.test), workspace)
-    return CategoryScores.of(manifest, test, validation, synthetic)
+    region = region_of(manifest.records, root)
+    return CategoryScores.of(manifest, test, validation, synthetic, region)
 
 
 def _headline(metrics: Metrics) -> str:
@@ -237,7 +238,8 @@ def _result(
             "test_good": len(manifest.test) - anomalous,
             "test_anomalous": anomalous,
             "test_without_mask": images.without_mask,
-        },
+        }
+        | ({} if images.region is None else {"test_wholly_ignored": images.wholly_ignored}),
         "digests": {"manifest": manifest.digest, "bank": subject.bank_digest},
         "seeds": {str(seed): own for seed, own in metrics.items()},
     } | ({"failures": {str(seed): why for seed, why in failures.items()}} if failures else {})

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from clflow.data.images import FileImages
-from clflow.data.records import Manifest, Record
+from clflow.data.images import FileImages, ImageSource
+from clflow.data.records import Manifest, Record, region_of
+from clflow.data.region_of_interest import seen
 from clflow.errors import DataError
 from clflow.synthesis.rows import read_rows
 from clflow.synthesis.training_data import TrainingData, bank_data
 
 
-def image_files(root: Path, records: Sequence[Record]) -> FileImages:
-    """Return the images of some records.
+def image_files(root: Path, records: Sequence[Record]) -> ImageSource:
+    """Return the images of some records; what is ignored of them is painted over.
 
     Raises:
         DataError: a file is gone or has changed since the manifest was made.
@@ -33,7 +34,7 @@ def image_files(root: Path, records: Sequence[Record]) -> FileImages:
             f"{len(changed)} images differ from their manifest, first {changed[0]}; run `dvc repro`"
         )
         raise DataError(message)
-    return images
+    return seen(images, region_of(records, root))
 
 
 def training_data(manifest: Manifest, root: Path, bank: Path) -> TrainingData:

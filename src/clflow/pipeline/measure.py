@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from clflow.data.images import resize_mask
-from clflow.data.records import Manifest, Record, record_mask
+from clflow.data.records import Manifest, Record, given_mask, record_mask, region_of
+from clflow.data.region_of_interest import RegionOfInterest, own_map
 from clflow.detectors.protocol import Scores
 from clflow.metrics.curves import PixelCurves
 from clflow.metrics.pimo import PIMO_BOUNDS, Aupimo, PimoScores
@@ -26,22 +26,47 @@ Mask = NDArray[np.bool_] | None
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """Test images below `root` with their masks [H, W], None where there is none or it is empty."""
+    """Test images below `root` with their masks [H, W], None where there is none or it is empty.
+
+    Attributes:
+        region: which of their pixels count, None for all; masks mark no others.
+    """
 
     root: Path
     records: tuple[Record, ...]
     masks: tuple[Mask, ...]
+    region: RegionOfInterest | None = None
 
     @classmethod
     def read(cls, records: tuple[Record, ...], root: Path) -> "LabelledImages":
         """Read the masks, once for all models."""
-        return cls(root, records, tuple(record_mask(record, root) for record in records))
+        masks = tuple(record_mask(record, root) for record in records)
+        return cls(root, records, masks, region_of(records, root))
 
     @property
     def without_mask(self) -> int:
         """How many anomalous images have no marked pixel."""
         pairs = zip(self.records, self.masks, strict=True)
         return sum(mask is None for record, mask in pairs if record.label)
+
+    @property
+    def wholly_ignored(self) -> int:
+        """How many anomalous images have marked pixels, all of which are ignored."""
+        if self.region is None:
+            return 0
+        pairs = zip(self.records, self.masks, strict=True)
+        bare = [record for record, mask in pairs if record.label and mask is None]
+        return sum(given_mask(record, self.root) is not None for record in bare)
+
+    def lowered(self, record: Record, anomaly_map: np.ndarray) -> np.ndarray:
+        """Return the map [S, S] of an image with its lowest value where pixels are ignored."""
+        if self.region is None:
+            return anomaly_map
+        return self.region.lowered(anomaly_map, (record.height, record.width))
+
+    def own(self, record: Record, anomaly_map: np.ndarray) -> np.ndarray:
+        """Return the map of an image at the image's own size, lowered likewise."""
+        return own_map(anomaly_map, (record.width, record.height), self.region)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +84,22 @@ class CategoryScores:
 
     @classmethod
     def of(
-        cls, manifest: Manifest, test: Scores, validation: Scores, synthetic: Scores
+        cls,
+        manifest: Manifest,
+        test: Scores,
+        validation: Scores,
+        synthetic: Scores,
+        region: RegionOfInterest | None = None,
     ) -> "CategoryScores":
-        """Return what is needed of the scores of a manifest's images: one set of maps is kept."""
+        """Return what is needed of the scores of a manifest's images: one set of maps is kept.
+
+        `region` is which of their pixels count, None for all.
+        """
         return cls(
             test,
-            map_peaks(manifest.test, test.anomaly_maps),
+            map_peaks(manifest.test, test.anomaly_maps, region),
             validation.image_scores,
-            map_peaks(manifest.validation, validation.anomaly_maps),
+            map_peaks(manifest.validation, validation.anomaly_maps, region),
             synthetic.image_scores,
         )
 
@@ -176,41 +209,47 @@ def _known(
     """Yield index, map and mask of the images of which it is known where the defects are."""
     triples = zip(images.records, maps, images.masks, strict=True)
     for index, (record, anomaly_map, own) in enumerate(triples):
-        scores, mask = _aligned(record, anomaly_map, own, settings)
+        scores, mask = _aligned(images, record, anomaly_map, own, settings)
         # a tiny defect may vanish at the input size: its pixels are not good ones either
         if not record.label or (mask is not None and mask.any()):
             yield index, scores, mask
 
 
 def _aligned(
-    record: Record, anomaly_map: np.ndarray, mask: Mask, settings: EvaluateSettings
+    images: LabelledImages,
+    record: Record,
+    anomaly_map: np.ndarray,
+    mask: Mask,
+    settings: EvaluateSettings,
 ) -> tuple[np.ndarray, Mask]:
     """Return map and mask at the same size, by the rule of the settings."""
     if settings.masks == "native":
-        return _native(record, anomaly_map), mask
-    return anomaly_map, None if mask is None else resize_mask(mask, *anomaly_map.shape)
+        return images.own(record, anomaly_map), mask
+    resized = None if mask is None else resize_mask(mask, *anomaly_map.shape)
+    return images.lowered(record, anomaly_map), resized
 
 
-def map_peaks(records: Sequence[Record], maps: np.ndarray) -> np.ndarray:
+def map_peaks(
+    records: Sequence[Record], maps: np.ndarray, region: RegionOfInterest | None = None
+) -> np.ndarray:
     """Return the highest pixel of each map [N, H, W] at its image's own size, float32 [N].
 
     A detector shows regions at that size: an image has one if its peak is above the threshold. A
-    map with a pixel that is not finite has none: NaN.
+    map with a pixel that is not finite has none: NaN. Pixels that are ignored are no peak.
     """
     pairs = zip(records, maps, strict=True)
-    return np.array([_peak(record, own) for record, own in pairs], np.float32)
+    return np.array([_peak(record, own, region) for record, own in pairs], np.float32)
 
 
-def _peak(record: Record, anomaly_map: np.ndarray) -> float:
-    return float(_native(record, anomaly_map).max()) if np.isfinite(anomaly_map).all() else np.nan
+def _peak(record: Record, anomaly_map: np.ndarray, region: RegionOfInterest | None) -> float:
+    if not np.isfinite(anomaly_map).all():
+        return np.nan
+    return float(own_map(anomaly_map, (record.width, record.height), region).max())
 
 
-def _native(record: Record, anomaly_map: np.ndarray) -> np.ndarray:
-    size = (record.width, record.height)
-    return cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR)
-
-
-def protocol(settings: EvaluateSettings, size: tuple[int, int]) -> dict[str, str]:
+def protocol(
+    settings: EvaluateSettings, size: tuple[int, int], region: RegionOfInterest | None = None
+) -> dict[str, str]:
     """Return the rules the metrics were made by, in words for the tables."""
     if settings.masks == "native":
         masks = "at the masks' native size; anomaly maps interpolated bilinearly"
@@ -229,4 +268,15 @@ def protocol(settings: EvaluateSettings, size: tuple[int, int]) -> dict[str, str
         "pixel_threshold": "the same of the highest pixel of each map at the image's own size: "
         "good images with any pixel above it",
         "oracle": "F1-max uses the test labels and is no achievable figure",
-    }
+    } | ({} if region is None else {"ignored": _ignored_rule(region)})
+
+
+def _ignored_rule(region: RegionOfInterest) -> str:
+    parts = [
+        f"{region.border} pixels from each edge" if region.border else "",
+        "the pixels of the category's mask" if region.ignored is not None else "",
+    ]
+    return (
+        f"{' and '.join(filter(None, parts))}: painted over in every image, not marked in any mask "
+        "(a defect wholly there is left out of pixel metrics), and the lowest value of each map"
+    )

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from clflow.canvas import edged, heat, title_bar
-from clflow.data.images import read_image, resize_image, write_png
-from clflow.data.records import Record
+from clflow.data.images import resize_image, write_png
+from clflow.data.records import Record, record_image
 from clflow.detectors.protocol import Scores
 from clflow.files import short_name
 from clflow.pipeline.measure import LabelledImages, Mask
@@ -23,20 +23,29 @@ def write_overlays(
 ) -> None:
     """Write pictures of the worst misses, the worst false alarms and a fixed, even sample.
 
-    All maps of a category have one colour scale: pictures compare.
+    All maps of a category have one colour scale: pictures compare. What is ignored is painted over,
+    and the lowest value of each map.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    low, high = _colour_range(scores.anomaly_maps)
+    maps = _lowered(images, scores.anomaly_maps)
+    low, high = _colour_range(maps)
     for name, index in _chosen(images.records, scores.image_scores, settings):
         record = images.records[index]
         score = scores.image_scores[index]
         verdict = "flagged" if score > threshold else "passed"
         title = f"{record.defect}  score {score:.3f} (threshold {threshold:.3f}, {verdict})"
-        scaled = ((scores.anomaly_maps[index] - low) / max(high - low, 1e-12)).clip(0, 1)
-        image = read_image(images.root / record.path, record.how(), max_pixels=None)
+        scaled = ((maps[index] - low) / max(high - low, 1e-12)).clip(0, 1)
+        image = record_image(record, images.root)
         picture = _picture(image, images.masks[index], scaled, title)
         file = short_name(f"{name}-{record.defect}-{Path(record.path).stem}", ".png")
         write_png(folder / file, picture)
+
+
+def _lowered(images: LabelledImages, maps: np.ndarray) -> np.ndarray:
+    if images.region is None:
+        return maps
+    pairs = zip(images.records, maps, strict=True)
+    return np.stack([images.lowered(record, own) for record, own in pairs])
 
 
 def _colour_range(maps: np.ndarray) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from clflow.data.images import ImageSource
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.errors import TrainingError
 from clflow.files import write_json
@@ -127,7 +128,7 @@ def observe(observed: Observed, seeds: Sequence[int]) -> None:
         dataset=subject.dataset,
         category=manifest.category,
         method=subject.method.name,
-        protocol=_protocol(observed),
+        protocol=_protocol(observed, images.labelled.region),
         digests={"manifest": manifest.digest, "bank": subject.bank_digest},
         seeds={seed: _observe_seed(observed, images, seed) for seed in _trained(subject, seeds)},
     )
@@ -147,10 +148,11 @@ def _trained(subject: Subject, seeds: Sequence[int]) -> Iterator[int]:
             say(f"{run}: left out, its training failed")
 
 
-def _protocol(observed: Observed) -> dict[str, str]:
+def _protocol(observed: Observed, region: RegionOfInterest | None) -> dict[str, str]:
     size = observed.settings["image_size"]
-    rules = protocol(observed.evaluate, (size, size))
-    return {"purpose": PURPOSE} | {name: rules[name] for name in ("scores", "masks", "aupro")}
+    rules = protocol(observed.evaluate, (size, size), region)
+    kept = ("scores", "masks", "aupro", "ignored")
+    return {"purpose": PURPOSE} | {name: rules[name] for name in kept if name in rules}
 
 
 def _observe_seed(observed: Observed, images: _Images, seed: int) -> TrainingCurve:
@@ -183,6 +185,7 @@ def _measure(detector: Detector, images: _Images, observed: Observed) -> Metrics
         detector.score(images.test, workspace),
         detector.score(images.validation, workspace),
         detector.score(images.synthetic, workspace),
+        images.labelled.region,
     )
     measured = measure(images.labelled, scores, observed.evaluate)
     # beside the gaps' metrics: what a choice of the step without test labels could go by

@@ -19,6 +19,7 @@ import torch
 from clflow.alignment.sheet import write_sheet
 from clflow.data.images import ArrayImages, ImageSource
 from clflow.data.reading import AS_USUAL, Reading
+from clflow.data.region_of_interest import RegionOfInterest
 from clflow.decision.sealing import HISTORY
 from clflow.detectors.protocol import Detector, Workspace
 from clflow.detectors.registry import Method
@@ -86,6 +87,7 @@ class Material:
         anomalies: synthetic ones made of them.
         shapes: height and width of each good image that is learned from.
         reading: how the files of the category are read.
+        region: which of their pixels count, None for all.
     """
 
     data: TrainingData
@@ -93,6 +95,7 @@ class Material:
     anomalies: ImageSource = NO_IMAGES
     shapes: tuple[tuple[int, int], ...] = ()
     reading: Reading = AS_USUAL
+    region: RegionOfInterest | None = None
 
 
 def train_seeds(run: Run, material: Material, seeds: Sequence[int], out: Path) -> dict[int, float]:
@@ -161,7 +164,8 @@ def _fitted(run: Run, detector: Detector, seed: int, material: Material) -> Fitt
         seed=seed,
         settings=run.settings,
         origin=noted(run.dataset, run.category, good, held_out, material.shapes, material.reading),
-        calibration=held_out_scores(detector, held_out, anomalies=material.anomalies),
+        calibration=held_out_scores(detector, held_out, material.region, material.anomalies),
+        region=material.region,
     )
 
 

@@ -161,10 +161,15 @@ def _undefined(summary: Summary) -> str | None:
     )
 
 
+# what a rule is where a protocol leaves it out
+_UNSTATED = {"ignored": "nothing"}
+
+
 def _agreed(runs: Sequence[RunResult], key: str) -> str:
     by_value: dict[str, list[RunResult]] = {}
     for run in runs:
-        by_value.setdefault(run.protocol.get(key, "not stated"), []).append(run)
+        value = run.protocol.get(key, _UNSTATED.get(key, "not stated"))
+        by_value.setdefault(value, []).append(run)
     if len(by_value) == 1:
         return next(iter(by_value))
     return "; ".join(f"{value} ({_names(own, runs)})" for value, own in by_value.items())

@@ -132,7 +132,7 @@ def decide_on(
         DataError: a training image is missing or has changed.
     """
     images = [
-        read_resized(root / record.path, record.sha256, *settings.size_of(record), record.reading)
+        read_resized(root, record.path, record.sha256, *settings.size_of(record), record.reading)
         for record in spread(manifest.train, MEASURED_IMAGES)
     ]
     return decide(dataset, manifest.category, settings, images)

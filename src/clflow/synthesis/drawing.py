@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clflow.data.images import read_image, read_stored, resize_image, to_rgb8, write_png
-from clflow.data.reading import parse_reading
+from clflow.data.reading import NONE_IGNORED, parse_ignored, parse_reading
 from clflow.data.records import Record
+from clflow.data.region_of_interest import read_region
 from clflow.errors import DataError
 from clflow.files import atomic_path, digest_of, sha256_of
 from clflow.synthesis.labels import LabelSettings
@@ -60,7 +61,7 @@ def draw(plan: Plan, index: int) -> Drawn:
     destination, k = _origin(plan, index // plan.per_image), index % plan.per_image
     member = _member(plan, destination, k)
     for attempt in range(plan.settings.attempts):
-        seed = _seed(plan, destination.sha256, k, attempt)
+        seed = _seed(plan, destination, k, attempt)
         row = _row(plan, index, destination, member, seed, attempt)
         synthetic = make(row, plan.root, member.settings)
         if synthetic is not None:
@@ -82,7 +83,7 @@ def make(row: BankRow, root: Path, settings: LabelSettings) -> Synthetic | None:
     textures = getattr(settings, "textures", None)
     roots = (root, root if textures is None else Path(textures))
     destination, source = (
-        read_resized(folder / origin.path, origin.sha256, *row.shape, origin.reading)
+        read_resized(folder, origin.path, origin.sha256, *row.shape, origin.reading)
         for folder, origin in zip(roots, (row.destination, row.source), strict=True)
     )
     return generator.generate(destination, source, settings, _streams(row.seed)[1])
@@ -90,15 +91,19 @@ def make(row: BankRow, root: Path, settings: LabelSettings) -> Synthetic | None:
 
 @lru_cache(maxsize=_CACHED_IMAGES)
 def read_resized(
-    path: Path, sha256: str, height: int, width: int, reading: str = ""
+    root: Path, name: str, sha256: str, height: int, width: int, reading: str = ""
 ) -> NDArray[np.uint8]:
     """Return an image resized to uint8 [height, width, 3], read-only, its content checked.
+
+    What is ignored of it is painted over. `name` is its path relative to `root`, as is that of the
+    mask which `reading` names.
 
     Raises:
         DataError: it is missing, damaged or has changed.
     """
+    path, region = root / name, read_region(parse_ignored(reading), root)
     whole = read_image(path, parse_reading(reading), max_pixels=None)
-    image = resize_image(whole, height, width)
+    image = resize_image(whole if region is None else region.painted(whole), height, width)
     found = sha256_of(path)
     if found != sha256:
         raise DataError(
@@ -109,9 +114,19 @@ def read_resized(
     return image
 
 
-def _seed(plan: Plan, destination: str, k: int, attempt: int | str) -> int:
-    key = [plan.settings.seed, plan.category, plan.split, destination, k, attempt]
+def _seed(plan: Plan, destination: Origin, k: int, attempt: int | str) -> int:
+    content = _content(plan, destination)
+    key = [plan.settings.seed, plan.category, plan.split, content, k, attempt]
     return int(digest_of(key)[:_SEED_HEX_DIGITS], 16)
+
+
+def _content(plan: Plan, origin: Origin) -> str:
+    """Return the digest of an image's file, or of its pixels where some of them are ignored."""
+    if parse_ignored(origin.reading) == NONE_IGNORED:
+        return origin.sha256
+    size = plan.settings.size_of(plan.records[origin.index])
+    pixels = read_resized(plan.root, origin.path, origin.sha256, *size, origin.reading)
+    return digest_of(pixels.tobytes().hex())
 
 
 def _streams(seed: int) -> list[np.random.Generator]:
@@ -120,7 +135,7 @@ def _streams(seed: int) -> list[np.random.Generator]:
 
 
 def _member(plan: Plan, destination: Origin, k: int) -> Member:
-    seed = _seed(plan, destination.sha256, k, "member")
+    seed = _seed(plan, destination, k, "member")
     return choose_member(plan.members, np.random.default_rng(seed))
 
 

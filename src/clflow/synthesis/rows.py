@@ -16,7 +16,7 @@ MANIFEST = "manifest.jsonl"
 class Origin:
     """A normal image: POSIX path relative to the study root, content, place in its split.
 
-    `reading` says how it is read, nothing where that is as usual.
+    `reading` says how it is read and which pixels do not count, nothing where that is as usual.
     """
 
     path: str

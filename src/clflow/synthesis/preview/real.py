@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clflow.canvas import CELL, Picture, below, beside, framed, image_cell, outlined, write
-from clflow.data.images import fitted_size, read_image, resize_image, resize_mask
-from clflow.data.records import Manifest, Record, record_mask
+from clflow.data.images import fitted_size, resize_image, resize_mask
+from clflow.data.records import Manifest, Record, record_image, record_mask
 from clflow.errors import DataError
 from clflow.progress import track
 from clflow.synthesis.preview.sheet import even_choice
@@ -92,8 +92,7 @@ def _anomalous(manifest: Manifest) -> list[Record]:
 
 
 def _load(record: Record, root: Path) -> _Defect:
-    image = read_image(root / record.path, record.how(), max_pixels=None)
-    return _Defect(record, image, record_mask(record, root))
+    return _Defect(record, record_image(record, root), record_mask(record, root))
 
 
 def _cell(defect: _Defect) -> Picture:

@@ -100,7 +100,7 @@ def good_twin(row: BankRow, root: Path) -> NDArray[np.uint8]:
         DataError: it is missing, damaged or has changed.
     """
     good = row.destination
-    return read_resized(root / good.path, good.sha256, *row.shape, good.reading)
+    return read_resized(root, good.path, good.sha256, *row.shape, good.reading)
 
 
 def _load(row: BankRow, root: Path) -> _Shown:

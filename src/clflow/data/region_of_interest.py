@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clflow.data.images import ImageSource, read_stored
+from clflow.data.images import ImageSource, read_stored, resize_mask
+from clflow.data.reading import NONE_IGNORED, Ignored
 from clflow.errors import DataError, SettingsError
-from clflow.files import digest_of
+from clflow.files import digest_of, sha256_of
 
 # what ignored pixels are painted with, in every channel
 _PAINT = 128
@@ -61,9 +62,16 @@ class RegionOfInterest:
                     f"{pixels.mean():.1%} of an image: pixels that are not zero do not count; "
                     "did you mean it inverted?"
                 )
-        if (pixels is None or not pixels.any()) and border == 0:
-            return None
-        return cls(pixels, border)
+        if pixels is not None and not pixels.any():
+            pixels = None
+        return None if pixels is None and border == 0 else cls(pixels, border)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what is ignored and what it is painted with."""
+        mask = self.ignored
+        pixels = None if mask is None else [list(mask.shape), mask.tobytes().hex()]
+        return digest_of([pixels, self.border, _PAINT])
 
     def at(self, height: int, width: int) -> NDArray[np.bool_]:
         """Return which pixels of an image of a size are ignored [height, width].
@@ -79,10 +87,20 @@ class RegionOfInterest:
         out[self.at(*image.shape[:2])] = _PAINT
         return out
 
-    def lowered(self, anomaly_map: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a map [H, W] that has its lowest value where pixels are ignored."""
-        ignored = self.at(*anomaly_map.shape)
-        return np.where(ignored, anomaly_map[~ignored].min(), anomaly_map)
+    def lowered(
+        self, anomaly_map: NDArray[np.float32], shape: tuple[int, int] | None = None
+    ) -> NDArray[np.float32]:
+        """Return a map [H, W] that has its lowest value where pixels are ignored.
+
+        `shape` is the size (H, W) of its image, by which a border is meant; None for that of the
+        map.
+        """
+        ignored = self.at(*(anomaly_map.shape if shape is None else shape))
+        if ignored.shape != anomaly_map.shape:
+            ignored = resize_mask(ignored, *anomaly_map.shape)
+        counted = anomaly_map[~ignored]
+        # nothing may be left at the size of a small map
+        return np.where(ignored, (counted if counted.size else anomaly_map).min(), anomaly_map)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the file of a package says of it; the mask is a picture beside it."""
@@ -94,9 +112,7 @@ def _at(region: RegionOfInterest, height: int, width: int) -> NDArray[np.bool_]:
     if region.ignored is None:
         ignored = np.zeros((height, width), bool)
     else:
-        mask = region.ignored.astype(np.uint8)
-        resized = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        ignored = np.asarray(resized).astype(bool)
+        ignored = resize_mask(region.ignored, height, width)
     if region.border:
         ignored[: region.border], ignored[-region.border :] = True, True
         ignored[:, : region.border], ignored[:, -region.border :] = True, True
@@ -119,9 +135,7 @@ class PaintedImages:
     @property
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of every image's own digest with what is ignored of it."""
-        mask = None if self.region.ignored is None else self.region.ignored.tobytes().hex()
-        own = digest_of([mask, self.region.border, _PAINT])
-        return tuple(digest_of([digest, own]) for digest in self.images.digests)
+        return tuple(digest_of([digest, self.region.digest]) for digest in self.images.digests)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -133,6 +147,22 @@ class PaintedImages:
 def seen(images: ImageSource, region: RegionOfInterest | None) -> ImageSource:
     """Return images as a detector sees them."""
     return images if region is None else PaintedImages(images, region)
+
+
+@lru_cache(maxsize=8)
+def read_region(ignored: Ignored, root: Path) -> RegionOfInterest | None:
+    """Return which pixels of a study's images count, None for all; `root` is the study's.
+
+    Raises:
+        DataError: the mask is missing or has changed.
+    """
+    if ignored == NONE_IGNORED:
+        return None
+    path = root / ignored.mask if ignored.mask else None
+    region = RegionOfInterest.read(path, ignored.border)
+    if path is not None and sha256_of(path) != ignored.sha256:
+        raise DataError(f"the mask {path} differs from its manifest: run `dvc repro`")
+    return region
 
 
 def own_map(
