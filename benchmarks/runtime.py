@@ -167,7 +167,8 @@ def measure(folder: Path, what: str, registered: bool, threads: int) -> None:
             },
             REPEATS if batch == 1 else REPEATS // 4,
         )
-    found["memory (MiB)"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found[f"memory {batch} (MiB)"] = peak / 1024
     print(json.dumps(found))
 
 
