@@ -46,7 +46,8 @@ def test_perfect_maps_reach_one(
     ones = (*IMAGE, *PIXEL, *DECISIONS, "synthetic_image_auroc")
     assert [metrics[name] for name in ones] == pytest.approx([1.0] * len(ones))
     assert metrics["image_fpr"] == 0
-    assert metrics["threshold"] == pytest.approx(0.2)
+    # just above the highest held-out score
+    assert metrics["threshold"] == pytest.approx(0.2, rel=2e-3)
 
 
 def test_maps_belong_to_their_own_masks(records: tuple[Record, ...], tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_threshold_comes_from_held_out_good_images_alone(
         for maps, synthetic in ((PERFECT, [9.0]), (np.multiply(PERFECT, 50), [0.5, -3.0]))
     ]
     # a new good image is among the highest 3 of 21 in 1 of 7 cases: 2 of the 20 may be above 1.7
-    assert [metrics["threshold"] for metrics in results] == pytest.approx([1.7, 1.7])
+    assert [metrics["threshold"] for metrics in results] == pytest.approx([1.7, 1.7], rel=2e-3)
     assert [metrics["image_recall"] for metrics in results] == [0, 1]
     assert [metrics["promised_fpr"] for metrics in results] == pytest.approx([1 / 7, 1 / 7])
 
@@ -145,7 +146,7 @@ def test_regions_are_decided_by_peaks_at_the_images_own_size(tmp_path: Path) -> 
         for settings in (INPUT, NATIVE):
             metrics = measure(good, scores, tmp_path, settings)
             assert metrics["region_fpr"] == expected
-            assert metrics["pixel_threshold"] == pytest.approx(held_out)
+            assert metrics["pixel_threshold"] == pytest.approx(held_out, rel=2e-3)
             assert metrics["promised_region_rate"] == 0.25
 
 

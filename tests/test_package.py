@@ -11,7 +11,7 @@ import pytest
 from flow_cases import grain
 
 import clflow
-from clflow.data.images import to_rgb8
+from clflow.data.images import to_rgb8, write_png
 from clflow.decision.package import read_package
 from clflow.decision.sealing import BACKBONE, CALIBRATION, CARD, CONTENTS, PROBES, seal
 from clflow.errors import DataError, SettingsError
@@ -247,3 +247,14 @@ def test_calibrations_that_cannot_be_are_named() -> None:
         clflow.fit(GOOD, method="padim", calibration="jackknife", **SMALL)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="9 good images are too few"):
         clflow.fit(GOOD[:9], method="padim", calibration="cross", **SMALL)
+
+
+def test_a_mask_among_the_images_is_no_image(tmp_path: Path) -> None:
+    for index, image in enumerate(GOOD[:8]):
+        write_png(tmp_path / f"{index}.png", image)
+    mask = np.zeros((64, 64), bool)
+    mask[:8] = True
+    write_png(tmp_path / "ignore.png", mask)
+    detector = clflow.fit(tmp_path, method="padim", ignore=tmp_path / "ignore.png", **SMALL)
+    contents = detector._origin["data"]
+    assert contents["train"] + contents["held_out"] == 8

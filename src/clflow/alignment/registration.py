@@ -235,23 +235,29 @@ class Registration(nn.Module):
     def _register(self, grey: Tensor) -> Tensor:
         """Search coarsely all around, refine the best turns, and the best of them once more."""
         fine = windowed(grey)
-        candidates = self._candidates(_shrunk(fine, _COARSE))
+        candidates, there = self._candidates(_shrunk(fine, _COARSE))
         middle = _shrunk(fine, _MIDDLE).repeat_interleave(_CANDIDATES, 0)
         found = self.middle(middle, candidates, _MIDDLE_STEPS)
         candidates, fits = (each.unflatten(0, (-1, _CANDIDATES)) for each in found)
-        best = candidates[torch.arange(len(fits)), fits.argmax(1)]
+        best = candidates[torch.arange(len(fits)), fits.masked_fill(~there, -torch.inf).argmax(1)]
         poses, _ = self.fine(fine, best, _FINE_STEPS)
         return similarity(poses[:, 0], torch.ones_like(poses[:, 0]), poses[:, 1:])
 
-    def _candidates(self, images: Tensor) -> Tensor:
-        """Return the poses [N * candidates, 3] whose turn fits better than its neighbours."""
+    def _candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the turns that fit better than their neighbours.
+
+        Returns:
+            Poses [N * candidates, 3], and which of them there are [N, candidates]: of fewer such
+            turns others follow, whichever `topk` takes.
+        """
         correlation, shifts = self.turned(images)
         higher = torch.maximum(correlation.roll(1, 1), correlation.roll(-1, 1))
         peaks = correlation.masked_fill(correlation < higher, -torch.inf)
-        turns = peaks.topk(_CANDIDATES, 1).indices
+        fits, turns = peaks.topk(_CANDIDATES, 1)
         rows = torch.arange(len(images), device=images.device)[:, None]
         angles = self.turned.angles[turns]
-        return torch.cat([angles[..., None], shifts[rows, turns]], 2).flatten(0, 1)
+        poses = torch.cat([angles[..., None], shifts[rows, turns]], 2)
+        return poses.flatten(0, 1), fits.isfinite()
 
 
 def _prepare_again(registration: Registration, _: Any) -> None:

@@ -30,6 +30,7 @@ from clflow.inspector.fitting import (
     find_reading,
     names_of,
     training_material,
+    without,
 )
 from clflow.inspector.loading import check_free, read_fitted
 from clflow.inspector.packaging import Fitted, write_files
@@ -141,7 +142,8 @@ class Detector(Predicting):
         given = images if is_single(images) else list(cast(Iterable[Any], images))
         region = RegionOfInterest.read(ignore, border)
         reading = find_reading(given, region)
-        good, names = good_images(given, reading), names_of(given, dataset, category)
+        good = without(good_images(given, reading), ignore)
+        names = names_of(given, dataset, category)
         rates = asdict(Rates(image=false_alarm_rate, review=review_rate))
         chosen = _complete(find_method(self.method), self.settings)
         split = divided(good, names.category, calibration, region)

@@ -94,6 +94,16 @@ def divided(
     return Split(seen(images, region), ArrayImages(()))
 
 
+def without(images: ImageSource, mask: object) -> ImageSource:
+    """Return images but for the file of a mask, which may lie among them."""
+    if not isinstance(images, FileImages) or not isinstance(mask, str | os.PathLike):
+        return images
+    own = Path(mask).resolve()
+    return some_of(
+        images, [place for place, path in enumerate(images.paths) if path.resolve() != own]
+    )
+
+
 def some_of(images: ImageSource, places: Sequence[int]) -> ImageSource:
     """Return the images at some places of a source."""
     if isinstance(images, FileImages):
