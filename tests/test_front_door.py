@@ -32,7 +32,8 @@ from clflow.synthesis.settings import SynthesizeSettings
 
 GOOD = grain(8, 0)
 SMALL: dict[str, Any] = {"image_size": 64}
-TRAINED: dict[str, Any] = {**SMALL, "training": {"steps": 4, "batch_size": 4}}
+# a coarse grid has few locations to whiten
+TRAINED: dict[str, Any] = {**SMALL, "grid": 8, "training": {"steps": 4, "batch_size": 4}}
 
 
 def run(code: str) -> str:

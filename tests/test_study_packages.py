@@ -26,7 +26,7 @@ from clflow.study.paths import StudyPaths
 from clflow.synthesis.bank import write_bank
 from clflow.synthesis.settings import SynthesizeSettings
 
-SETTINGS: dict[str, Any] = {"image_size": 64, "training": {"steps": 4, "batch_size": 4}}
+SETTINGS: dict[str, Any] = {"image_size": 64, "grid": 8, "training": {"steps": 4, "batch_size": 4}}
 
 
 @pytest.fixture
