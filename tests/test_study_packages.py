@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from flow_cases import grain, spotted
+from nsa_detector_cases import small_settings
 
 import clflow
 from clflow.data.images import read_image, read_mask, write_png
@@ -27,6 +28,9 @@ from clflow.synthesis.bank import write_bank
 from clflow.synthesis.settings import SynthesizeSettings
 
 SETTINGS: dict[str, Any] = {"image_size": 64, "grid": 8, "training": {"steps": 4, "batch_size": 4}}
+
+# it decides on the kind of a category, and draws anomalies of its own while it trains
+NSA = small_settings("nsa").model_dump(mode="json")
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ def train(parts: Path, name: str, settings: dict[str, Any], prepare: PrepareSett
     """Prepare, make the bank and train seed 5 in the working folder, as the stages do."""
     method, bank = find_method(name), StudyPaths("small").bank("grain")
     manifest = build_manifest(parts, "grain", "mvtec_ad", prepare).manifest
-    write_bank(manifest, parts, bank, "parts", SynthesizeSettings(image_size=64))
+    write_bank(manifest, parts, bank, "parts", SynthesizeSettings(image_size=settings["image_size"]))
     run = Run(
         study="small",
         dataset="parts",
@@ -82,10 +86,11 @@ def ignore_a_corner(parts: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "border"), [("clflow", None), ("padim", None), ("clflow", 2), ("padim", 2)]
+    ("name", "border"),
+    [("clflow", None), ("padim", None), ("nsa", None), ("clflow", 2), ("padim", 2)],
 )
 def test_a_study_trains_what_fit_gives(parts: Path, name: str, border: int | None) -> None:
-    settings = SETTINGS if name == "clflow" else {"image_size": 64}
+    settings = {"clflow": SETTINGS, "padim": {"image_size": 64}, "nsa": NSA}[name]
     prepare, ignored = PrepareSettings(), {}
     if border is not None:
         prepare = PrepareSettings(ignore="ignore.png", border=border)
@@ -103,7 +108,8 @@ def test_a_study_trains_what_fit_gives(parts: Path, name: str, border: int | Non
     images = sorted(map(str, parts.glob("grain/test/*/*.png")))
     found, expected = (clflow.load(folder).predict(images) for folder in (trained, "fitted"))
     assert [each.score for each in found] == [each.score for each in expected]
-    assert found[-1].decision == "anomalous"
+    # two epochs of `nsa` tell nothing yet
+    assert name == "nsa" or found[-1].decision == "anomalous"
 
 
 def test_what_is_ignored_changes_nothing_that_a_study_finds(

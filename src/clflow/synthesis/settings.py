@@ -29,7 +29,7 @@ class SynthesizeSettings(Frozen):
     generator: str = "nsa"
     image_size: int = Field(default=256, ge=16)
     aspect: Literal["keep", "stretch"] = "stretch"
-    per_image: int = Field(default=4, ge=1)
+    per_image: int = Field(default=4, ge=0)
     validation_per_image: int = Field(default=4, ge=0)
     attempts: int = Field(default=5, ge=1)
     seed: int = 0
