@@ -53,7 +53,9 @@ def train(parts: Path, name: str, settings: dict[str, Any], prepare: PrepareSett
     """Prepare, make the bank and train seed 5 in the working folder, as the stages do."""
     method, bank = find_method(name), StudyPaths("small").bank("grain")
     manifest = build_manifest(parts, "grain", "mvtec_ad", prepare).manifest
-    write_bank(manifest, parts, bank, "parts", SynthesizeSettings(image_size=settings["image_size"]))
+    write_bank(
+        manifest, parts, bank, "parts", SynthesizeSettings(image_size=settings["image_size"])
+    )
     run = Run(
         study="small",
         dataset="parts",
