@@ -355,7 +355,7 @@ def show(title: str, table: pd.DataFrame) -> None:
 
 def main(
     data: Path = Path("../shared/data"),
-    out: Path = Path("/tmp/coverage"),
+    out: Path = Path(".clflow/coverage"),
     category: Annotated[list[str] | None, typer.Option()] = None,
     method: Annotated[list[str] | None, typer.Option()] = None,
     seed: Annotated[list[int] | None, typer.Option()] = None,
