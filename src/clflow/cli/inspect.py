@@ -143,13 +143,14 @@ def calibrate(
 ) -> None:
     """Set thresholds anew from good images, without training, and show how scores moved."""
     from clflow.decision.calibration import shift_of
+    from clflow.decision.sealing import BACKBONE
     from clflow.inspector.detector import load
     from clflow.inspector.loading import check_free
 
     target = out or package
     check_free(target)
     detector = load(package, device=device)
-    held = (package / "backbone.safetensors").is_file()
+    held = (package / BACKBONE).is_file()
     detector.calibrate(
         folder,
         false_alarm_rate=false_alarm_rate,

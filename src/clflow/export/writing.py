@@ -130,7 +130,7 @@ def check_exportable(detector: Detector, engine: EngineName = "onnx") -> None:
     if missing := [name for name in _NEEDED[engine] if find_spec(name) is None]:
         raise SettingsError(
             f"an export needs {' and '.join(missing)}, which the extra `export` brings: run "
-            "`pip install 'clflow[export]'`"
+            f"`pip install {' '.join(missing)}`"
         )
     if not isinstance(detector, Exportable):
         method = getattr(detector, "method", type(detector).__name__)

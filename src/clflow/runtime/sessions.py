@@ -31,7 +31,7 @@ def open_session(path: Path, engine: EngineName, threads: int | None = None) -> 
     if find_spec(package) is None:
         raise SettingsError(
             f"{path} needs the package {package}, which is not installed: run "
-            "`pip install 'clflow[runtime]'`, or export for the other engine"
+            f"`pip install {package}`, or export for the other engine"
         )
     opened = _onnx if engine == "onnx" else _openvino
     try:
